@@ -239,6 +239,23 @@ fn the_directory_goes_if_that_is_asked_for() {
 }
 
 #[test]
+fn the_directory_stays_if_the_collection_panics() {
+    #[derive(Debug)]
+    struct Refusing;
+
+    impl FromIterator<u64> for Refusing {
+        fn from_iter<I: IntoIterator<Item = u64>>(_: I) -> Self {
+            std::panic::resume_unwind(Box::new("as planned"))
+        }
+    }
+
+    let (folder, calls) = (Folder::new("collection-panics"), Calls::default());
+    let run = || squares(&folder.file("run"), 0..100, &calls);
+    assert!(caught(|| run().remove_when_done(true).collect::<Refusing>()).is_err());
+    assert_eq!(run().for_each_batch(drop).unwrap().restored(), 100);
+}
+
+#[test]
 fn first_items_can_be_skipped() {
     for threads in [1, 2] {
         let calls = AtomicUsize::new(0);

@@ -5,6 +5,7 @@
 #[path = "common/folder.rs"]
 mod folder;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -135,6 +136,26 @@ fn a_collection_of_restored_results_is_over_its_budget_after_a_part_of_it() {
         }
         assert_eq!(calls.into_inner() as u64, ITEMS);
     }
+}
+
+/// Within the terminal that stops at an error, errors are not kept. Behind a panic that was caught,
+/// another terminal takes them as results.
+#[test]
+fn errors_are_kept_as_results_behind_a_panic_of_try_collect() {
+    let (folder, panicked) = (Folder::new("errors-kept"), AtomicUsize::new(0));
+    let call = |x: u64| {
+        if x == 0 && panicked.fetch_add(1, Relaxed) == 0 {
+            resume_unwind(Box::new("once"));
+        }
+        if x.is_multiple_of(2) { Ok(x) } else { Err(x) }
+    };
+    let run = || process_in_batches(call, 0..100).threads(1).version(1).checkpoint(folder.file("run"));
+    let mut first = run();
+    assert!(catch_unwind(AssertUnwindSafe(|| first.try_collect::<Vec<_>>())).is_err());
+    let expected: Vec<_> = (1..100).map(call).collect();
+    assert_eq!(first.collect::<Vec<_>>().unwrap(), expected);
+    drop(first);
+    assert_eq!(run().for_each_batch(drop).unwrap().restored(), 99);
 }
 
 // ---- pipelines ----

@@ -250,6 +250,44 @@ fn an_input_that_panics_in_a_plan_loses_no_item() {
     }
 }
 
+/// An input that panics when it is asked for its length for the first time.
+struct Unsure {
+    items: std::ops::Range<u64>,
+    asked: AtomicUsize,
+}
+
+impl Iterator for Unsure {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.items.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.asked.fetch_add(1, Relaxed) == 0 {
+            panic_any(MyPayload(7));
+        }
+        self.items.size_hint()
+    }
+}
+
+#[test]
+fn a_length_that_panics_leaves_the_run_its_callback() {
+    for terminal in 0..3 {
+        let (told, progress) = std::sync::mpsc::channel();
+        let input = Unsure { items: 0..100, asked: AtomicUsize::new(0) };
+        let mut run = process_in_batches(|x: u64| x, input).progress(move |now| told.send(now.done()).unwrap());
+        let outcome = catch_unwind(AssertUnwindSafe(|| match terminal {
+            0 => _ = run.plan(),
+            1 => _ = run.collect::<Vec<_>>(),
+            _ => _ = run.for_each_batch(drop),
+        }));
+        assert_eq!(payload_of(outcome), MyPayload(7));
+        assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq(0..100));
+        assert_eq!(progress.try_iter().last(), Some(100));
+    }
+}
+
 #[test]
 fn clones_and_drops_on_threads_end_the_run_with_their_payload() {
     struct Shared(u64, AtomicUsize);

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Each, Skip, Stop};
 use amorsize::{
-    ByteSize, CancelToken, Cause, ErrorKind, OnPanic, Oversize, Retry, TryError, batched, optimize, process_in_batches,
-    with_memory_source,
+    ByteSize, CancelToken, Cause, ErrorKind, OnPanic, Oversize, Progress, Retry, TryError, batched, optimize,
+    process_in_batches, with_memory_source,
 };
 use caught::caught;
 
@@ -184,6 +184,15 @@ fn without_a_policy_an_error_is_a_value() {
     let mut run = run.then(|results| process_in_batches(|result: Result<u64, &str>| result.is_ok(), results));
     let report = run.for_each_batch(|_| ()).unwrap();
     assert_eq!(report.stages().iter().map(|stage| (stage.items(), stage.failed())).collect::<Vec<_>>(), [(10, 0); 2]);
+}
+
+#[test]
+fn behind_a_panic_of_try_collect_errors_are_results_again() {
+    let call = |x: u64| if x == 0 { panic_any("zero") } else { even(x) };
+    let mut run = process_in_batches(|x: u64| x, 0..9).threads(1).then(|x| process_in_batches(call, x));
+    assert_eq!(caught(|| run.try_collect::<Vec<_>>()).unwrap_err().downcast_ref(), Some(&"zero"));
+    let report = run.for_each_batch(drop).unwrap();
+    assert_eq!((report.stages()[1].items(), report.stages()[1].failed()), (8, 0));
 }
 
 #[test]
@@ -382,6 +391,38 @@ fn the_options_of_stages_are_those_of_the_pipeline() {
     let stage = |x| process_in_batches(panics, x).on_panic(OnPanic::Skip).oversize(Oversize::Error);
     let mut run = process_in_batches(|x: u64| x, 0..6).then(stage).then(|x| process_in_batches(|x: u64| x, x));
     assert_eq!(run.collect::<Vec<_>>().unwrap(), [0, 1, 2, 4, 5]);
+}
+
+static TOLD: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
+
+fn tell(_: &Progress) {
+    TOLD[2].fetch_add(1, Ordering::Relaxed);
+}
+
+#[batched(progress = tell)]
+fn tells(x: u64) -> u64 {
+    x
+}
+
+#[test]
+fn the_progress_is_told_to_the_last_stage_that_states_one() {
+    let listens = |place: usize| move |_: &Progress| _ = TOLD[place].fetch_add(1, Ordering::Relaxed);
+    let stage = |stage| process_in_batches(|x: u64| x, stage);
+    let first = || process_in_batches(|x: u64| x, 0..9).progress(listens(0));
+    let last = |items| process_in_batches(|x: u64| x, items).progress(listens(1));
+    let told = || TOLD.each_ref().map(|told| told.swap(0, Ordering::Relaxed) > 0);
+    first().then(last).then(stage).for_each_batch(drop).unwrap();
+    assert_eq!(told(), [false, true, false]);
+    first().then(tells_batched).for_each_batch(drop).unwrap();
+    assert_eq!(told(), [false, false, true]);
+    tells_batched(0..9).then(last).for_each_batch(drop).unwrap();
+    assert_eq!(told(), [false, true, false]);
+    tells_batched(0..9).progress(listens(0)).then(stage).for_each_batch(drop).unwrap();
+    assert_eq!(told(), [true, false, false]);
+    tells_batched(0..9).then(stage).for_each_batch(drop).unwrap();
+    assert_eq!(told(), [false, false, true]);
+    first().then(tells_batched).progress(listens(1)).for_each_batch(drop).unwrap();
+    assert_eq!(told(), [false, true, false]);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::durable::{Handle, Keeper};
-use crate::error::failure::Ended;
 use crate::options::cancel::CancelToken;
 use crate::system::sync;
 
@@ -59,11 +58,6 @@ impl Interrupts {
 
     pub(crate) fn keeper(&self) -> &Handle {
         &self.keeper
-    }
-
-    /// The error or the panic that keeps results from being stored.
-    pub(crate) fn why_not_kept(&self) -> Option<Ended> {
-        self.keeper.get()?.why()
     }
 
     /// True if anything can interrupt the run.

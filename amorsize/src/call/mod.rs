@@ -33,10 +33,11 @@ pub(crate) trait Function: Sync {
     fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool);
 
     /// The bytes that the last `count` results own beside their own size, as far as their type
-    /// tells it.
+    /// tells it; they are those of the last call.
     fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap;
 
-    /// True if the type of results tells the bytes that they own, in case they can own anything.
+    /// True if the type of results tells the bytes that they own, in case they can own anything; in
+    /// stages too.
     fn knows_results(&self) -> bool;
 
     /// True if results can own anything.
@@ -201,54 +202,12 @@ impl<T, R, C> Shared<T, R, C> {
         matches!(self.body, Body::Stages(_))
     }
 
-    /// True if a type tells the bytes that the returned results own, in stages too.
-    pub(crate) fn measures(&self) -> bool {
-        self.weigh.is_some()
-            || match &self.body {
-                Body::Function(_) => self.measure.1.heap.is_some(),
-                Body::Stages(stages) => stages.measures,
-            }
-    }
-
-    /// Makes what a chunk needs beside its items and results, unless it has that.
-    pub(crate) fn prepare_chunk(&self, chunk: &mut RawChunk) {
-        if let Body::Stages(stages) = &self.body {
-            (stages.prepare)(&self.context, chunk);
-        }
-    }
-
     /// Calls the function or the stages.
     #[inline]
     fn call_body(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
         match &self.body {
             Body::Function(kernel) => kernel(self.types.quota(chunk, count), &self.context),
             Body::Stages(stages) => (stages.run)(self, chunk, count, is_over),
-        }
-    }
-
-    /// Calls the function for the next `count` items of a chunk. Once the run `is_over`, no call is
-    /// repeated.
-    #[inline]
-    pub(crate) fn call_for(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
-        chunk.measured = Heap::default();
-        match &self.retrying {
-            None => self.call_body(chunk, count, is_over),
-            Some(retrying) => {
-                for _ in 0..count {
-                    (retrying.call)(self, &retrying.retry, chunk, is_over);
-                }
-            }
-        }
-    }
-
-    /// The bytes that the last `count` results own; they are those of the last call.
-    #[inline]
-    pub(crate) fn heap_of_last(&self, chunk: &RawChunk, count: usize) -> Heap {
-        let working = chunk.measured.working;
-        // Without a measure, a pipeline has measured its results as they were made.
-        match self.heap(&chunk.results, count) {
-            Some(heap) => Heap { working, ..heap },
-            None => chunk.measured,
         }
     }
 
@@ -265,19 +224,40 @@ impl<T, R, C> Shared<T, R, C> {
 
 impl<T, R, C: Sync> Function for Shared<T, R, C> {
     fn prepare(&self, chunk: &mut RawChunk) {
-        self.prepare_chunk(chunk);
+        if let Body::Stages(stages) = &self.body {
+            (stages.prepare)(&self.context, chunk);
+        }
     }
 
+    #[inline]
     fn call(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) {
-        self.call_for(chunk, count, is_over);
+        chunk.measured = Heap::default();
+        match &self.retrying {
+            None => self.call_body(chunk, count, is_over),
+            Some(retrying) => {
+                for _ in 0..count {
+                    (retrying.call)(self, &retrying.retry, chunk, is_over);
+                }
+            }
+        }
     }
 
+    #[inline]
     fn results_heap(&self, chunk: &RawChunk, count: usize) -> Heap {
-        self.heap_of_last(chunk, count)
+        let working = chunk.measured.working;
+        // Without a measure, a pipeline has measured its results as they were made.
+        match self.heap(&chunk.results, count) {
+            Some(heap) => Heap { working, ..heap },
+            None => chunk.measured,
+        }
     }
 
     fn knows_results(&self) -> bool {
-        self.measures()
+        self.weigh.is_some()
+            || match &self.body {
+                Body::Function(_) => self.measure.1.heap.is_some(),
+                Body::Stages(stages) => stages.measures,
+            }
     }
 
     fn results_own(&self) -> bool {

@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::line::Line;
 use super::words::Stuck;
 use crate::call::interrupts::{Interrupt, Interrupts};
+use crate::durable::Keeper;
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
@@ -58,7 +59,8 @@ pub(super) fn interrupted(
         Interrupt::Cancelled => ErrorKind::Cancelled { items_done },
         Interrupt::DeadlinePassed => ErrorKind::TimedOut { items_done, seconds: elapsed.as_secs_f64() },
         Interrupt::NotKept => {
-            return interrupts.why_not_kept().unwrap_or_else(|| unreachable!("it says why it failed"));
+            let why = interrupts.keeper().get().and_then(Keeper::why);
+            return why.unwrap_or_else(|| unreachable!("it says why it failed"));
         }
     };
     Error::new(kind).into()

@@ -75,12 +75,6 @@ impl<I: IntoIterator, R> Source<I, R> {
         }
     }
 
-    /// True if items can be done, or are skipped.
-    #[cfg(feature = "durable")]
-    pub(crate) fn resumes(&self) -> bool {
-        self.resume.is_some()
-    }
-
     #[cfg(feature = "durable")]
     pub(crate) fn resume(&mut self) -> Option<&mut Resume<I::Item, R>> {
         self.resume.as_deref_mut()

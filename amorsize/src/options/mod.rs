@@ -46,14 +46,6 @@ enum Told {
     Bar(fn() -> Callback),
 }
 
-/// A value that an option does not take, as [`ErrorKind::InvalidOption`] has it.
-#[derive(Clone, Debug)]
-struct Refused {
-    option: &'static str,
-    value: String,
-    expected: &'static str,
-}
-
 /// The options that the attribute and the builder methods set; `None` if the run decides for
 /// itself.
 #[doc(hidden)]
@@ -72,7 +64,7 @@ pub struct Options {
     on_panic: OnPanic,
     retry: Option<Retry>,
     /// The reason why a builder method refused a value, for the terminal.
-    refused: Option<Refused>,
+    refused: Option<ErrorKind>,
 }
 
 impl Options {
@@ -151,6 +143,10 @@ impl Options {
         self
     }
 
+    pub(crate) fn states_progress(&self) -> bool {
+        self.progress.is_some()
+    }
+
     /// The callback for the run's progress.
     pub(crate) fn callback(&self) -> Option<Callback> {
         self.progress.map(|told| match told {
@@ -218,9 +214,7 @@ impl Options {
 
     /// Lets the terminal fail because of a value that was refused.
     pub(crate) fn refuse(&mut self, error: &Error) {
-        if let ErrorKind::InvalidOption { option, value, expected } = error.kind() {
-            self.refused.get_or_insert_with(|| Refused { option, value: value.clone(), expected });
-        }
+        self.refused.get_or_insert_with(|| error.kind().clone());
     }
 
     /// Lets the terminal fail because this run can't become a pipeline.
@@ -246,8 +240,8 @@ impl Options {
 
     /// Refuses values that no run can use.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if let Some(Refused { option, value, expected }) = &self.refused {
-            return Err(Error::invalid_option(option, value, expected));
+        if let Some(refused) = &self.refused {
+            return Err(Error::new(refused.clone()));
         }
         let at_least_one = |option, value: Option<usize>, expected| match value {
             Some(0) => Err(Error::invalid_option(option, "0", expected)),

@@ -294,14 +294,15 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         for result in taken.by_ref() {
             left -= 1;
             index += 1;
-            if P::fails(&result) {
-                self.failed = P::fail(self.seen, index - 1, result).err();
-                if self.failed.is_none() {
-                    continue;
+            match P::split(result) {
+                Ok(value) => self.add(index - 1, value),
+                Err(error) => {
+                    self.failed = P::fail(self.seen, index - 1, error).err();
+                    if self.failed.is_none() {
+                        continue;
+                    }
+                    self.stopped = true;
                 }
-                self.stopped = true;
-            } else if let Ok(value) = P::split(result) {
-                self.add(index - 1, value);
             }
             if self.stopped || self.open.len() >= self.size.items {
                 if left == 0 {

@@ -128,10 +128,6 @@ pub trait Policy<R>: Sealed + Sized {
     #[doc(hidden)]
     const GIVES_ALL: bool = false;
 
-    /// True if a result is a failure.
-    #[doc(hidden)]
-    fn fails(result: &R) -> bool;
-
     #[doc(hidden)]
     fn split(result: R) -> Result<Self::Value, Self::Error>;
 
@@ -143,40 +139,39 @@ pub trait Policy<R>: Sealed + Sized {
     #[doc(hidden)]
     fn value(result: &R) -> Option<&Self::Value>;
 
+    /// True if a result is a failure.
+    #[doc(hidden)]
+    #[inline]
+    fn fails(result: &R) -> bool {
+        Self::value(result).is_none()
+    }
+
     /// The results as values, if no result can be a failure: then none has to be looked at.
     #[doc(hidden)]
     fn whole(results: Vec<R>) -> Result<Vec<Self::Value>, Vec<R>> {
         Err(results)
     }
 
-    /// The values of results, in order. Failures are noted; one that ends the run was taken out
-    /// before.
-    #[doc(hidden)]
-    fn values(results: Vec<R>, indices: &mut dyn Iterator<Item = usize>, seen: &mut Seen<R>) -> Vec<Self::Value> {
-        let value = |(result, index)| {
-            if Self::fails(&result) {
-                let _ = Self::fail(seen, index, result);
-                return None;
-            }
-            Self::split(result).ok()
-        };
-        results.into_iter().zip(indices).filter_map(value).collect()
-    }
-
     /// Notes a failure for a terminal. If it returns an error, the run ends.
     #[doc(hidden)]
-    fn fail(seen: &mut Seen<R>, index: usize, failed: R) -> Result<(), Self::Failed>;
+    fn fail(_seen: &mut Seen<R>, _index: usize, _error: Self::Error) -> Result<(), Self::Failed> {
+        Ok(())
+    }
+
+    /// Takes the value out of a result, or notes its failure, which does not end the run.
+    #[doc(hidden)]
+    fn take(result: R, index: usize, seen: &mut Seen<R>) -> Option<Self::Value> {
+        Self::split(result).map_err(|error| _ = Self::fail(seen, index, error)).ok()
+    }
 
     /// The result of a terminal that ended without an error.
     #[doc(hidden)]
     fn given<V>(value: V, seen: &mut Seen<R>) -> Self::Given<V>;
 
+    /// The next value of an iterator for a value, or for a failure with the index of its item;
+    /// `None` leaves the failure out.
     #[doc(hidden)]
-    fn value_item<V>(value: V) -> Self::Item<V>;
-
-    /// The next value of an iterator for a failure; `None` leaves the failure out.
-    #[doc(hidden)]
-    fn failed_item<V>(seen: &mut Seen<R>, index: usize, failed: R) -> Option<Self::Item<V>>;
+    fn item<V>(value: Result<V, (usize, Self::Error)>, seen: &mut Seen<R>) -> Option<Self::Item<V>>;
 
     /// The next value of an iterator for a collected panic.
     #[doc(hidden)]
@@ -241,11 +236,6 @@ impl<R> Policy<R> for Each {
     const GIVES_ALL: bool = true;
 
     #[inline]
-    fn fails(_: &R) -> bool {
-        false
-    }
-
-    #[inline]
     fn split(result: R) -> Result<R, Infallible> {
         Ok(result)
     }
@@ -266,26 +256,13 @@ impl<R> Policy<R> for Each {
     }
 
     #[inline]
-    fn values(results: Vec<R>, _: &mut dyn Iterator<Item = usize>, _: &mut Seen<R>) -> Vec<R> {
-        results
-    }
-
-    fn fail(_: &mut Seen<R>, _: usize, _: R) -> Result<(), Error> {
-        Ok(())
-    }
-
-    #[inline]
     fn given<V>(value: V, _: &mut Seen<R>) -> V {
         value
     }
 
     #[inline]
-    fn value_item<V>(value: V) -> V {
-        value
-    }
-
-    fn failed_item<V>(_: &mut Seen<R>, _: usize, _: R) -> Option<V> {
-        None
+    fn item<V>(value: Result<V, (usize, Infallible)>, _: &mut Seen<R>) -> Option<V> {
+        value.ok()
     }
 }
 
@@ -301,11 +278,6 @@ impl<T> Policy<Option<T>> for Flatten {
     type Item<V> = V;
 
     #[inline]
-    fn fails(result: &Option<T>) -> bool {
-        result.is_none()
-    }
-
-    #[inline]
     fn split(result: Option<T>) -> Result<T, Absent> {
         result.ok_or(Absent)
     }
@@ -318,20 +290,12 @@ impl<T> Policy<Option<T>> for Flatten {
         result.as_ref()
     }
 
-    fn fail(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Result<(), Error> {
-        Ok(())
-    }
-
     fn given<V>(value: V, _: &mut Seen<Option<T>>) -> V {
         value
     }
 
-    fn value_item<V>(value: V) -> V {
-        value
-    }
-
-    fn failed_item<V>(_: &mut Seen<Option<T>>, _: usize, _: Option<T>) -> Option<V> {
-        None
+    fn item<V>(value: Result<V, (usize, Absent)>, _: &mut Seen<Option<T>>) -> Option<V> {
+        value.ok()
     }
 }
 
@@ -340,11 +304,6 @@ macro_rules! of_results {
     () => {
         type Value = T;
         type Error = E;
-
-        #[inline]
-        fn fails(result: &Result<T, E>) -> bool {
-            result.is_err()
-        }
 
         #[inline]
         fn split(result: Result<T, E>) -> Result<T, E> {
@@ -361,11 +320,6 @@ macro_rules! of_results {
     };
 }
 
-/// The failure of an item, as the error that ends a run.
-fn first<T, E>(item: usize, failed: Result<T, E>) -> Result<(), TryError<E>> {
-    failed.map(drop).map_err(|error| TryError::of_item(item, error))
-}
-
 impl<T, E> Policy<Result<T, E>> for Stop {
     of_results!();
     type Failed = TryError<E>;
@@ -374,20 +328,16 @@ impl<T, E> Policy<Result<T, E>> for Stop {
 
     const STOPS: bool = true;
 
-    fn fail(_: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), TryError<E>> {
-        first(index, failed)
+    fn fail(_: &mut Seen<Result<T, E>>, index: usize, error: E) -> Result<(), TryError<E>> {
+        Err(TryError::of_item(index, error))
     }
 
     fn given<V>(value: V, _: &mut Seen<Result<T, E>>) -> V {
         value
     }
 
-    fn value_item<V>(value: V) -> Self::Item<V> {
-        Ok(value)
-    }
-
-    fn failed_item<V>(_: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Option<Self::Item<V>> {
-        first(index, failed).err().map(Err)
+    fn item<V>(value: Result<V, (usize, E)>, _: &mut Seen<Result<T, E>>) -> Option<Self::Item<V>> {
+        Some(value.map_err(|(index, error)| TryError::of_item(index, error)))
     }
 
     fn last_item<V>(error: Error) -> Result<Self::Item<V>, Error> {
@@ -401,10 +351,8 @@ impl<T, E: ToldAsText> Policy<Result<T, E>> for Skip {
     type Given<V> = V;
     type Item<V> = V;
 
-    fn fail(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), Error> {
-        if let Err(error) = failed {
-            seen.told.failures.add(index, error);
-        }
+    fn fail(seen: &mut Seen<Result<T, E>>, index: usize, error: E) -> Result<(), Error> {
+        seen.told.failures.add(index, error);
         Ok(())
     }
 
@@ -412,13 +360,8 @@ impl<T, E: ToldAsText> Policy<Result<T, E>> for Skip {
         value
     }
 
-    fn value_item<V>(value: V) -> V {
-        value
-    }
-
-    fn failed_item<V>(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Option<V> {
-        let Ok(()) = Self::fail(seen, index, failed) else { unreachable!("the run goes on") };
-        None
+    fn item<V>(value: Result<V, (usize, E)>, seen: &mut Seen<Result<T, E>>) -> Option<V> {
+        value.map_err(|(index, error)| seen.told.failures.add(index, error)).ok()
     }
 }
 
@@ -431,9 +374,9 @@ impl<T, E> Policy<Result<T, E>> for Collect {
     const GATHERS: bool = true;
     const GIVES_ALL: bool = true;
 
-    fn fail(seen: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Result<(), Error> {
+    fn fail(seen: &mut Seen<Result<T, E>>, index: usize, error: E) -> Result<(), Error> {
         seen.told.failures.add_counted();
-        seen.gathered.push((index, failed));
+        seen.gathered.push((index, Err(error)));
         Ok(())
     }
 
@@ -441,12 +384,8 @@ impl<T, E> Policy<Result<T, E>> for Collect {
         Outcome::new(value, seen.take_failures::<Self>())
     }
 
-    fn value_item<V>(value: V) -> Self::Item<V> {
-        Ok(value)
-    }
-
-    fn failed_item<V>(_: &mut Seen<Result<T, E>>, index: usize, failed: Result<T, E>) -> Option<Self::Item<V>> {
-        failed.err().map(|error| Err(Failure::new(index, Cause::Error(error))))
+    fn item<V>(value: Result<V, (usize, E)>, _: &mut Seen<Result<T, E>>) -> Option<Self::Item<V>> {
+        Some(value.map_err(|(index, error)| Failure::new(index, Cause::Error(error))))
     }
 
     fn panicked_item<V>(panic: Failure) -> Option<Self::Item<V>> {

@@ -12,12 +12,11 @@ use crate::durable::{Codec, Durable, Handle, Keeper, Resume};
 use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::input::Source;
-use crate::memory::deep_size::features::Unasked;
-use crate::policy::{Policy, Seen};
+use crate::policy::Policy;
 use crate::report::Report;
 use crate::report::totals::KeptFigures;
 use crate::run::bounds::{ArrayResult, KnownLength, KnowsInput};
-use crate::run::core::{Core, CoreParts};
+use crate::run::core::CoreParts;
 use crate::run::keyed::Keyed;
 use crate::store::{Kind, StableHasher};
 use crate::system::paths::absolute;
@@ -32,9 +31,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         P::Failed: Into<Box<dyn StdError + Send + Sync>>,
     {
         let job = Job::read(absolute(directory), tasks)?;
-        let begun = self.source.has_begun() || self.core.planned().is_some();
         let other = self.shared.durable.as_ref().and_then(|durable| durable.not_for_arrays());
-        if let Some(why) = self.shared.keeps().or(other).or(begun.then_some("plan")) {
+        if let Some(why) = self.shared.keeps().or(other).or(self.has_begun().then_some("plan")) {
             return Err(ArrayError::refused(format!(
                 "`array` can't be called on a run with `{why}`: give `array` a run to which nothing else was done"
             )));
@@ -196,17 +194,8 @@ impl<T, R, C> Runs<T, R, C> {
         P::Failed: Into<Box<dyn StdError + Send + Sync>>,
     {
         let Self { shared, core, as_function, durable } = self;
-        let sizes = [size_of::<T>(), size_of::<R>()];
-        let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));
-        let mut run: Batched<Share<N>, R, C, P> = Batched {
-            source: Source::new(share, shared.types),
-            shared,
-            as_function,
-            core,
-            owns: std::marker::PhantomData,
-            seen: Seen::NONE,
-            policy: std::marker::PhantomData,
-        };
+        let source = Source::new(share, shared.types);
+        let mut run = Batched::<_, _, _, P>::of_parts(source, shared, as_function, core);
         if let Some(task) = task {
             let durable = durable.of_task(task.attempts.directory().to_owned(), Codec::of::<P>());
             run.keep_task(task, durable).map_err(|error| ArrayError::of_keeping(task.task, error))?;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 pub(super) use self::ending::Figures;
 use crate::buffer::Collector;
+use crate::call::Function;
 use crate::call::interrupts::Interrupts;
-use crate::call::{Function, Shared};
 use crate::durable::{Handle, Keeper};
 use crate::error::failure::Ended;
 use crate::error::outcome::Failures;
@@ -51,7 +51,7 @@ pub(crate) struct CoreParts {
     pub(crate) interrupts: Interrupts,
     /// The stages of a pipeline; none for a run of a single function.
     pub(crate) stages: Vec<Arc<StageCounts>>,
-    pub(crate) callback: Option<Callback>,
+    callback: Option<Callback>,
     print_plan: Option<PrintPlan>,
 }
 
@@ -60,41 +60,36 @@ pub(crate) struct CoreParts {
 type PrintPlan = fn(&mut Core, &mut dyn Input, &dyn Function) -> Result<(), Error>;
 
 impl CoreParts {
+    /// The counts of the run's own function, which becomes a stage; `None` for a pipeline, which has
+    /// several stages that count for themselves.
+    pub(crate) fn own_stage(&mut self) -> Option<Arc<StageCounts>> {
+        let own = self.stages.is_empty().then(|| StageCounts::new(self.options.name()));
+        self.stages.extend(own.clone());
+        own
+    }
+
     /// The parts of a pipeline, from those before and those of its next stage.
     pub(crate) fn join(self, next: Self) -> Self {
+        // What the options state is told only where no stage's builder has set a callback.
+        let callback = next.callback.or(self.callback.filter(|_| !next.options.states_progress()));
         Self {
             options: self.options.join(next.options),
             interrupts: self.interrupts.join(next.interrupts),
             stages: self.stages.into_iter().chain(next.stages).collect(),
-            callback: match (self.callback, next.callback) {
-                (Some(mut before), Some(mut next)) => Some(Box::new(move |progress| {
-                    before(progress);
-                    next(progress);
-                })),
-                (before, next) => before.or(next),
-            },
+            callback,
             print_plan: self.print_plan.or(next.print_plan),
         }
     }
-}
-
-/// The parts of a run that has not started and becomes part of another one.
-pub(crate) struct Parts<T, R, C> {
-    pub(crate) shared: Shared<T, R, C>,
-    /// With the run's own function as a stage, unless it is a pipeline.
-    pub(crate) core: CoreParts,
-    /// True if there are items or results of it already.
-    pub(crate) has_begun: bool,
 }
 
 /// The part of [`Batched`](crate::Batched) without the types of items and results.
 pub(crate) struct Core {
     engine: Engine,
     stock: Stock,
-    kept: Kept,
+    pub(super) kept: Kept,
     /// `Some` if the run is verbose.
     print_plan: Option<PrintPlan>,
-    verbose: Verbose,
+    pub(super) verbose: Verbose,
     result_size: usize,
     tools: Tools,
     /// The callback for progress, until the run begins.
@@ -107,7 +102,7 @@ pub(crate) struct Core {
     /// True if a terminal has ended, so that the next one begins a part of its own.
     part_ended: bool,
     /// The report of the last terminal, if it ended early.
-    report: Option<Box<Report>>,
+    pub(super) report: Option<Box<Report>>,
     /// The directory for spilled results, if it is memory.
     #[cfg(feature = "durable")]
     memory_spill: Option<PathBuf>,
@@ -185,24 +180,21 @@ impl Core {
         }
     }
 
-    /// The report of the last terminal, if it ended early.
-    pub(crate) fn early_report(&self) -> Option<&Report> {
-        self.report.as_deref()
-    }
-
     /// Prepares progress and events of the run, once.
     fn begin(&mut self, input: &mut dyn Input) {
         if self.begun {
             return;
         }
-        self.begun = true;
-        let (least, _) = input.size_hint();
-        self.stock.asks.begin_run(least);
         let name = self.options().name();
+        // The code of the input and of a subscriber comes first. If it panics, the next terminal
+        // begins the run.
+        let (least, _) = input.size_hint();
+        self.tools.span.begin(name, || self.stock.left_exactly(input));
+        self.begun = true;
+        self.stock.asks.begin_run(least);
         if let Some(callback) = self.callback.take().or_else(|| self.options().callback()) {
             self.engine.set_teller(Some(Teller::new(callback, name, self.stages.clone())));
         }
-        self.tools.span.begin(name, || self.stock.left_exactly(input));
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -270,11 +262,6 @@ impl Core {
     pub(crate) fn handover(&self) -> (Option<usize>, Handover, Handle) {
         let handover = Handover::new(self.verbose, &self.tools.ledger);
         (self.options().batch_items(), handover, self.tools.interrupts.keeper().clone())
-    }
-
-    #[cfg(feature = "durable")]
-    pub(crate) fn verbose(&self) -> Verbose {
-        self.verbose
     }
 
     pub(crate) fn planned(&self) -> Option<&Plan> {

@@ -32,10 +32,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let items = found.results.len();
         let values = self.values::<Q>(found);
         self.core.end_collect(items, &mut self.seen.told, Q::GATHERS);
+        // A `Vec` takes over the allocation of the `Vec` that it is collected from.
+        let values = V::from_iter(values);
+        // A collection may panic. Then the values are only in what the run keeps.
         #[cfg(feature = "durable")]
         self.remove_kept()?;
-        // A `Vec` takes over the allocation of the `Vec` that it is collected from.
-        Ok(Q::given(V::from_iter(values), &mut self.seen))
+        Ok(Q::given(values, &mut self.seen))
     }
 
     /// Keeps what was collected before an early end.
@@ -60,13 +62,18 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return None;
         }
         let (index, mut failed) = self.core.cut(found, ended)?;
-        Q::fail(&mut self.seen, index, self.shared.types.take_last(&mut failed)).err()
+        let error = Q::split(self.shared.types.take_last(&mut failed)).err()?;
+        Q::fail(&mut self.seen, index, error).err()
     }
 
     /// The values of results that are the caller's from now on.
     pub(super) fn values<Q: Policy<R>>(&mut self, found: Found) -> Vec<Q::Value> {
-        let (results, mut indices) = found.with_indices();
-        Q::values(self.shared.types.into_vec(results), &mut indices, &mut self.seen)
+        let (results, indices) = found.with_indices();
+        Q::whole(self.shared.types.into_vec(results)).unwrap_or_else(|results| {
+            let taken =
+                results.into_iter().zip(indices).filter_map(|(result, index)| Q::take(result, index, &mut self.seen));
+            taken.collect()
+        })
     }
 
     /// Hands all batches to `sink`.

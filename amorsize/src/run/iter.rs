@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 
 use super::Batched;
 use crate::error::Error;
-use crate::error::failure::{Ended, Failure, Payload};
+use crate::error::failure::{Ended, Failure};
 use crate::output::outlet::Flow;
 use crate::output::pull::Buffer;
 use crate::policy::Policy;
@@ -96,12 +96,11 @@ struct Stream<I: IntoIterator, R, C, P> {
     buffer: Buffer<I::Item, R>,
     /// True if the run gives no more.
     ended: bool,
-    /// True if a failure was the last item.
+    /// True if the last item was given, or the end was told: nothing follows.
     stopped: bool,
-    /// A panic that comes when everything before it was given.
-    panic: Option<Payload>,
-    /// The reason why the run could not be started, or went no further.
-    error: Option<Error>,
+    /// The reason why the run could not be started, or went no further: it is told when everything
+    /// before it was given.
+    why: Option<Ended>,
     /// Panics that are given as failures, by their items.
     panicked: ByIndex<Failure>,
 }
@@ -118,7 +117,10 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
     }
 
     fn error(&self) -> Option<&Error> {
-        self.error.as_ref().filter(|_| self.ready() == 0)
+        match &self.why {
+            Some(Ended::Error(error)) if self.ready() == 0 => Some(error),
+            _ => None,
+        }
     }
 
     /// Runs until the buffer has enough, or the run ends.
@@ -126,13 +128,7 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
         // Results from before a panic are given first; nothing after the lost item follows.
         match self.run.drive(&mut self.buffer) {
             Ok(flow) => self.ended = flow != Flow::Enough,
-            Err(ended) => {
-                self.ended = true;
-                match ended {
-                    Ended::Error(error) => self.error = Some(error),
-                    Ended::Panic(payload) => self.panic = Some(payload),
-                }
-            }
+            Err(why) => (self.ended, self.why) = (true, Some(why)),
         }
     }
 }
@@ -140,25 +136,25 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
 impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// A run that could not be `started` gives that error as its only item, or panics if it can't.
     fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
-        let mut buffer = Buffer::new(run.types());
+        let mut buffer = Buffer::new(run.shared.types);
         if P::STOPS {
             // The caller gets a failure as soon as there is one.
             buffer.give_at_once(|results| results.iter().any(P::fails));
         }
-        let error = started.err();
-        if let Some(error) = error.as_ref().filter(|_| !P::STOPS) {
-            panic!("{error}");
-        }
-        let ended = error.is_some();
-        Self { run, buffer, ended, stopped: false, panic: None, error, panicked: ByIndex::new() }
+        let why = match started {
+            Ok(()) => None,
+            Err(error) if P::STOPS => Some(Ended::Error(error)),
+            Err(error) => panic!("{error}"),
+        };
+        Self { run, buffer, ended: why.is_some(), stopped: false, why, panicked: ByIndex::new() }
     }
 
     /// The next item, made of the value and the index of its item; by input order if it is
     /// `ordered`.
     #[inline]
-    fn next<V>(&mut self, ordered: bool, item: impl FnOnce(usize, P::Value) -> V) -> Option<P::Item<V>> {
+    fn next<V>(&mut self, ordered: bool, item: impl Fn(usize, P::Value) -> V) -> Option<P::Item<V>> {
         loop {
-            if P::STOPS && self.stopped {
+            if self.stopped {
                 return None;
             }
             if P::GATHERS
@@ -167,25 +163,21 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
                 return P::panicked_item(panic);
             }
             let Some((index, result)) = self.buffer.next() else {
-                if !self.ended && self.panic.is_none() {
-                    self.fill();
-                    if P::GATHERS {
-                        let panics = self.run.take_panics();
-                        for panic in panics {
-                            self.panicked.insert(panic.index(), panic);
-                        }
+                if self.ended {
+                    return self.last_item();
+                }
+                self.fill();
+                if P::GATHERS {
+                    for panic in self.run.core.take_panics() {
+                        self.panicked.insert(panic.index(), panic);
                     }
-                    continue;
                 }
-                return self.last_item();
+                continue;
             };
-            if P::fails(&result) {
-                self.stopped = true;
-                if let Some(failed) = P::failed_item(self.run.seen(), index, result) {
-                    return Some(failed);
-                }
-            } else if let Ok(value) = P::split(result) {
-                return Some(P::value_item(item(index, value)));
+            let value = P::split(result).map(|value| item(index, value)).map_err(|error| (index, error));
+            self.stopped = P::STOPS && value.is_err();
+            if let Some(item) = P::item(value, &mut self.run.seen) {
+                return Some(item);
             }
         }
     }
@@ -199,24 +191,23 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
         if is_due { self.panicked.pop_first().map(|(_, panic)| panic) } else { None }
     }
 
-    /// Gives the error or the panic that ended the run.
+    /// Gives the error or the panic that ended the run. If there is none, everything was given, and
+    /// the run need not keep it.
     #[cold]
     fn last_item<V>(&mut self) -> Option<P::Item<V>> {
-        if let Some(payload) = self.panic.take() {
-            resume_unwind(payload);
+        self.stopped = true;
+        let error = match self.why.take() {
+            Some(Ended::Error(error)) => error,
+            Some(Ended::Panic(payload)) => resume_unwind(payload),
+            None => self.run.remove_kept().err()?,
+        };
+        // Who gets it as an item or catches its panic can ask for it by `error`.
+        self.why = Some(Ended::Error(Error::new(error.kind().clone())));
+        match P::last_item(error) {
+            Ok(item) => Some(item),
+            Err(error) if is_quiet(&error) => None,
+            Err(error) => panic!("{error}"),
         }
-        if self.error.is_none() && !self.stopped {
-            self.error = self.run.remove_kept().err();
-        }
-        if P::STOPS && self.error.is_some() {
-            return self.error.take().and_then(|error| P::last_item(error).ok());
-        }
-        if let Some(error) = self.error.as_ref().filter(|error| !self.stopped && !is_quiet(error)) {
-            // Once: who catches it finds the error by `error`.
-            self.stopped = true;
-            panic!("{error}");
-        }
-        None
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -224,11 +215,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     }
 
     fn into_run(self) -> Batched<I, R, C, P> {
-        let Self { mut run, buffer, panic, panicked, .. } = self;
-        run.seen().told.panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
+        let Self { mut run, buffer, why, panicked, .. } = self;
+        run.seen.told.panicked.extend(panicked.into_iter().map(|(_, panic)| panic));
         run.core.put_back(buffer.into_left());
-        run.core.delay(panic.map(Ended::Panic));
-        run.end_part();
+        run.core.delay(why);
+        run.core.end_part();
         run
     }
 }
@@ -267,8 +258,8 @@ macro_rules! told_so_far {
     ($iterator:ident, $made_by:literal) => {
         impl<I: IntoIterator, R, C, P> $iterator<I, R, C, P> {
             /// The reason for an end before that of the input: the run was cancelled, its deadline
-            /// passed, or an error for which `next` panicked. `None` before, and if the iterator
-            /// ended with its input.
+            /// passed, or an error that was the last item or for which `next` panicked. `None`
+            /// before, and if the iterator ended with its input.
             ///
             /// # Examples
             ///
@@ -300,7 +291,7 @@ macro_rules! told_so_far {
             /// ```
             #[must_use]
             pub fn failed(&self) -> usize {
-                self.stream.run.left_out().count()
+                self.stream.run.seen.told.failures.count()
             }
 
             /// The first failures that were left out so far, up to
@@ -319,7 +310,7 @@ macro_rules! told_so_far {
             /// ```
             #[must_use]
             pub fn failures(&self) -> &[Failure<String>] {
-                self.stream.run.left_out().kept()
+                self.stream.run.seen.told.failures.kept()
             }
         }
 

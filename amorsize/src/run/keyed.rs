@@ -51,11 +51,6 @@ impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
     const GIVES_ALL: bool = P::GIVES_ALL;
 
     #[inline]
-    fn fails(result: &R) -> bool {
-        P::fails(result)
-    }
-
-    #[inline]
     fn split(result: R) -> Result<P::Value, P::Error> {
         P::split(result)
     }
@@ -75,25 +70,17 @@ impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
         P::whole(results)
     }
 
-    #[inline]
-    fn values(results: Vec<R>, indices: &mut dyn Iterator<Item = usize>, seen: &mut Seen<R>) -> Vec<P::Value> {
-        P::values(results, indices, seen)
-    }
-
-    fn fail(seen: &mut Seen<R>, index: usize, failed: R) -> Result<(), P::Failed> {
-        P::fail(seen, index, failed)
+    fn fail(seen: &mut Seen<R>, index: usize, error: P::Error) -> Result<(), P::Failed> {
+        P::fail(seen, index, error)
     }
 
     fn given<V>(value: V, seen: &mut Seen<R>) -> P::Given<V> {
         P::given(value, seen)
     }
 
-    fn value_item<V>(value: V) -> P::Item<V> {
-        P::value_item(value)
-    }
-
-    fn failed_item<V>(seen: &mut Seen<R>, index: usize, failed: R) -> Option<P::Item<V>> {
-        P::failed_item(seen, index, failed)
+    #[inline]
+    fn item<V>(value: Result<V, (usize, P::Error)>, seen: &mut Seen<R>) -> Option<P::Item<V>> {
+        P::item(value, seen)
     }
 
     fn panicked_item<V>(panic: Failure) -> Option<P::Item<V>> {

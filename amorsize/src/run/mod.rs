@@ -37,12 +37,10 @@ pub use crate::output::batch::Indices;
 use std::fmt;
 use std::marker::PhantomData;
 
-use self::core::{Core, Parts};
-use crate::buffer::Types;
+use self::core::{Core, CoreParts};
 use crate::call::{AsFunction, Body, Kernel, Shared, as_function};
 use crate::error::Error;
-use crate::error::failure::{Ended, Failure};
-use crate::error::outcome::Failures;
+use crate::error::failure::Ended;
 use crate::input::Source;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::Measure;
@@ -50,7 +48,6 @@ use crate::options::Options;
 use crate::output::outlet::{Flow, Outlet};
 use crate::policy::Seen;
 use crate::policy::on_error::Each;
-use crate::progress::stage::StageCounts;
 
 /// A run that has not started: a function, its input, and how to go about it.
 ///
@@ -134,10 +131,6 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
 }
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    pub(crate) fn types(&self) -> Types<I::Item, R> {
-        self.shared.types
-    }
-
     /// The same run with another policy, which decides about results that `fail`.
     pub(crate) fn with_policy<Q>(self, fails: fn(&R) -> bool) -> Batched<I, R, C, Q> {
         let Self { source, shared, as_function, core, owns, seen, policy: _ } = self;
@@ -152,15 +145,21 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         }
     }
 
-    /// Takes apart a run that becomes part of another one.
-    pub(super) fn into_parts(self) -> (Source<I, R>, Parts<I::Item, R, C>) {
-        let Self { source, shared, core, .. } = self;
-        let has_begun = source.has_begun() || core.planned().is_some();
-        let mut core = core.into_parts();
-        if core.stages.is_empty() {
-            core.stages.push(StageCounts::new(core.options.name()));
-        }
-        (source, Parts { shared, core, has_begun })
+    /// A run that is made from parts of other runs.
+    pub(super) fn of_parts(
+        source: Source<I, R>,
+        shared: Shared<I::Item, R, C>,
+        as_function: AsFunction<I::Item, R, C>,
+        core: CoreParts,
+    ) -> Self {
+        let sizes = [size_of::<I::Item>(), size_of::<R>()];
+        let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));
+        Self { source, shared, as_function, core, owns: PhantomData, seen: Seen::NONE, policy: PhantomData }
+    }
+
+    /// True if there are items or results of it already.
+    fn has_begun(&self) -> bool {
+        self.source.has_begun() || self.core.planned().is_some()
     }
 
     /// Begins a part of the run that is reported by itself.
@@ -199,28 +198,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Ok(())
     }
 
-    /// Takes out the panics noted so far, if the run keeps all.
-    pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
-        self.core.take_panics()
-    }
-
-    pub(crate) fn seen(&mut self) -> &mut Seen<R> {
-        &mut self.seen
-    }
-
-    /// The failures that were left out so far.
-    pub(crate) fn left_out(&self) -> &Failures {
-        &self.seen.told.failures
-    }
-
     /// Runs until the input ends or the outlet has enough. Results that are kept go first.
     pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
-    }
-
-    /// Notes that a terminal has given everything.
-    pub(crate) fn end_part(&mut self) {
-        self.core.end_part();
     }
 
     #[cfg(not(feature = "durable"))]

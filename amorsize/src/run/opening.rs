@@ -45,7 +45,7 @@ const LEAST_HELD: u64 = 64 << 10;
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Opens the store of the run, if it has one and has not begun.
     pub(super) fn open(&mut self) -> Result<(), Error> {
-        if self.source.resumes() {
+        if self.source.resume().is_some() {
             // Results that are left would go to the sink behind those that it lacks.
             let journal = self.core.keeper().get().filter(|keeper| keeper.is_journal());
             return journal.and_then(Keeper::ended_by).map_or(Ok(()), Err);
@@ -132,7 +132,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let store = self.source.resume().filter(|_| is_wanted).and_then(Resume::take_store);
         let Some(left) = store.map(Store::remove).transpose()?.flatten() else { return Ok(None) };
         let warning = Warning::not_removed(&left);
-        self.core.verbose().warning(&warning);
+        self.core.verbose.warning(&warning);
         Ok(Some(warning))
     }
 }

@@ -84,12 +84,12 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         let max_disk = durable.and_then(Durable::max_disk);
         let directory = directory(durable.and_then(|durable| durable.spill_dir.as_deref()))?;
-        let mut file = match self.core.take_file() {
+        let mut file = match self.core.kept.take_file() {
             Some(file) => file,
             None => SpillFile::new(directory.clone(), self.core.budget()?, self.core.ledger()),
         };
         file.set_place(directory, max_disk);
-        if file.len() == 0 && !self.core.has_file() {
+        if file.len() == 0 && self.core.kept.on_disk().is_none() {
             let (mut found, mut ended) = self.find_all::<P>();
             let failed = self.cut::<P>(&mut found, &mut ended);
             if failed.is_none() && ended.is_none() {
@@ -107,12 +107,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
         self.spill_rest(file)
     }
+}
 
+impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C, P> {
     /// Adds the rest of the run to a file, batch by batch.
-    fn spill_rest(&mut self, mut file: SpillFile) -> Result<P::Given<Spilled<P::Value>>, P::Failed>
-    where
-        P::Value: SpilledResult,
-    {
+    fn spill_rest(&mut self, mut file: SpillFile) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
         let (mut stopped, mut left) = (None, Vec::new());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.hand_over::<P>(&mut |batch| {
@@ -164,10 +163,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
 
     /// Keeps what is stored for the next terminal, and gives the reason for the end. A panic is
     /// resumed here.
-    fn stop_spilling(&mut self, file: SpillFile, ended: Ended) -> P::Failed
-    where
-        P::Value: SpilledResult,
-    {
+    fn stop_spilling(&mut self, file: SpillFile, ended: Ended) -> P::Failed {
         self.keep_file(file);
         match ended {
             Ended::Error(error) => error.into(),
@@ -175,13 +171,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         }
     }
 
-    fn keep_file(&mut self, file: SpillFile)
-    where
-        P::Value: SpilledResult,
-    {
+    fn keep_file(&mut self, file: SpillFile) {
         if file.len() > 0 {
             self.source.set_spilled(|file, frame, buffers| file.read::<P::Value>(frame, buffers).map(P::unsplit));
-            self.core.put_file(file);
+            self.core.kept.put_file(file);
         }
     }
 
@@ -194,10 +187,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Runs everything into the checkpoint, and has its results read from there.
-    fn spill_checkpoint(&mut self, directory: &Path) -> Result<P::Given<Spilled<P::Value>>, P::Failed>
-    where
-        P::Value: SpilledResult,
-    {
+    fn spill_checkpoint(&mut self, directory: &Path) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
         let (mut first, mut count) = (None, 0);
         self.hand_over_all::<P>(&mut |batch| {
             first = first.or_else(|| batch.indices().next());
@@ -232,16 +222,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let (values, places) = match P::whole(results) {
             Ok(values) => (values, places),
             Err(results) => {
-                let (mut values, mut of_values) = (Vec::new(), Vec::new());
-                for (result, index) in results.into_iter().zip(indices) {
-                    if P::fails(&result) {
-                        // A failure that ends the run was taken out before.
-                        let _ = P::fail(&mut self.seen, index, result);
-                    } else if let Ok(value) = P::split(result) {
-                        values.push(value);
-                        of_values.push(index);
-                    }
-                }
+                let taken = results.into_iter().zip(indices);
+                let taken = taken.filter_map(|(result, index)| Some((P::take(result, index, &mut self.seen)?, index)));
+                let (values, of_values): (_, Vec<_>) = taken.unzip();
                 (values, Places::of(of_values.into_iter()))
             }
         };
@@ -252,10 +235,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     }
 
     /// Stores what was collected, and frees it. What can't be stored stays in the run.
-    fn write_found(&mut self, found: Found, file: &mut SpillFile) -> Result<(), Ended>
-    where
-        P::Value: SpilledResult,
-    {
+    fn write_found(&mut self, found: Found, file: &mut SpillFile) -> Result<(), Ended> {
         let mut places = found.places.clone();
         let (mut results, mut indices) = found.with_indices();
         let mut credit = results.credit.take_all();
@@ -266,9 +246,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             while outcome.is_ok()
                 && let Some((result, index)) = results.next().zip(indices.next())
             {
-                if P::fails(&result) {
-                    let _ = P::fail(&mut self.seen, index, result);
-                } else if let Ok(value) = P::split(result) {
+                if let Some(value) = P::take(result, index, &mut self.seen) {
                     outcome = match file.add(index, &value) {
                         Ok(()) => file.write_if_full(size_of::<R>()).map_err(Ended::from),
                         Err(ended) => {

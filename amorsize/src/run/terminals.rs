@@ -452,11 +452,27 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
     /// # Ok::<(), amorsize::TryError<std::num::ParseIntError>>(())
     /// ```
     pub fn try_collect<V: FromIterator<T>>(&mut self) -> Result<V, TryError<E>> {
-        // A pipeline's stages count failures by it.
-        let fails = self.shared.fails.replace(Stop::fails);
-        let outcome = self.collect_by::<Stop, V>();
-        self.shared.fails = fails;
-        outcome
+        StopsOnce::new(self).run.collect_by::<Stop, V>()
+    }
+}
+
+/// A run with errors that count as failures: its stages count them so, and they are not kept. It is
+/// given back as it was, by a panic too.
+struct StopsOnce<'a, I: IntoIterator, R, C, P> {
+    run: &'a mut Batched<I, R, C, P>,
+    fails: Option<fn(&R) -> bool>,
+}
+
+impl<'a, I: IntoIterator, T, E, C, P> StopsOnce<'a, I, Result<T, E>, C, P> {
+    fn new(run: &'a mut Batched<I, Result<T, E>, C, P>) -> Self {
+        let fails = run.shared.fails.replace(Stop::fails);
+        Self { run, fails }
+    }
+}
+
+impl<I: IntoIterator, R, C, P> Drop for StopsOnce<'_, I, R, C, P> {
+    fn drop(&mut self) {
+        self.run.shared.fails = self.fails;
     }
 }
 
@@ -527,7 +543,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
-        self.core.early_report()
+        self.core.report.as_deref()
     }
 }
 

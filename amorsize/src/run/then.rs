@@ -1,9 +1,5 @@
 //! Pipelines: functions that are run one after the other for each item, as one run.
 
-use super::core::Core;
-use crate::call::as_function;
-use crate::memory::deep_size::features::Unasked;
-use crate::policy::Seen;
 use std::convert::Infallible;
 use std::fmt;
 use std::iter::{self, Empty};
@@ -12,46 +8,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Batched;
-use super::core::Parts;
 use crate::buffer::{Clock, Part, RawChunk, Scratch};
-
-use crate::call::{Body, Shared, Stages};
+use crate::call::{Body, Function, Shared, Stages, as_function};
 use crate::memory::measure::{Heap, Measure};
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::policy::{Absent, Policy, Sealed, ToldAsText};
 use crate::progress::stage::StageCounts;
 use crate::system::sync::now;
 use crate::units::measured_by::MeasuredBy;
-
-impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
-    /// The run of all stages, with one more.
-    #[expect(clippy::type_complexity, reason = "the types are those of the stages")]
-    pub(crate) fn joined<M, N, D, Q>(
-        self,
-        next: Batched<Stage<M>, N, D, Q>,
-    ) -> Batched<I, <P as Joins<R, N, Q>>::Output, Then<I::Item, R, C, M, N, D>, <P as Joins<R, N, Q>>::Policy>
-    where
-        I::Item: Send,
-        P: Policy<R, Value = M> + Joins<R, N, Q, Output: Send, Failure: StageError<<P as Policy<R>>::Error>>,
-        C: Sync,
-        D: Sync,
-    {
-        let (source, before) = self.into_parts();
-        let (_, next) = next.into_parts();
-        let Parts { shared, core, .. } = joined::<_, _, _, _, _, _, P, Q>(before, next);
-        let sizes = [size_of::<I::Item>(), size_of::<<P as Joins<R, N, Q>>::Output>()];
-        let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));
-        Batched {
-            source: source.retyped(shared.types),
-            as_function: as_function::<I::Item, <P as Joins<R, N, Q>>::Output, _>,
-            shared,
-            core,
-            owns: PhantomData,
-            seen: Seen::NONE,
-            policy: PhantomData,
-        }
-    }
-}
 
 /// The input of a pipeline's stage: it stands for the results of the stages before.
 ///
@@ -189,7 +153,57 @@ where
     type Pipeline = Batched<I, P::Output, Then<I::Item, R, C, M, N, D>, P::Policy>;
 
     fn join(before: Batched<I, R, C, P>, next: Batched<Stage<M>, N, D, Self>) -> Self::Pipeline {
-        before.joined(next)
+        let has_begun = [before.has_begun(), next.has_begun()];
+        let Batched { source, shared: before, core, .. } = before;
+        let Batched { shared: next, core: core_of_next, .. } = next;
+        let (mut core, mut core_of_next) = (core.into_parts(), core_of_next.into_parts());
+        let counts = [core.own_stage(), core_of_next.own_stage()];
+        let mut core = core.join(core_of_next);
+        match has_begun {
+            [true, _] => core.options.refuse_pipeline("called on a run that was planned or has begun"),
+            [false, true] => core.options.refuse_pipeline("given a stage that was planned or has begun"),
+            [false, false] => {}
+        }
+        let body = Body::Stages(Stages {
+            prepare: prepare_chunk::<I::Item, R, C, M, N, D>,
+            run: run_stages::<I::Item, R, C, M, N, D, P, Q>,
+            retries: |then: &Then<I::Item, R, C, M, N, D>| then.before.retries() + then.next.retries(),
+            measures: before.knows_results() || next.knows_results(),
+            #[cfg(feature = "durable")]
+            tell: |then: &Then<I::Item, R, C, M, N, D>, functions| {
+                then.before.tell(functions);
+                then.next.tell(functions);
+            },
+        });
+        #[cfg(feature = "durable")]
+        let (mut before, mut next) = (before, next);
+        #[cfg(feature = "durable")]
+        let durable = {
+            if let Some(option) = before.keeps().or(next.keeps()) {
+                core.options.refuse_stage_that_keeps(option);
+            }
+            match (&mut before.durable, &mut next.durable) {
+                (None, None) => None,
+                (before, next) => {
+                    let before = Arc::get_mut(before.get_or_insert_default());
+                    let next = Arc::get_mut(next.get_or_insert_default());
+                    // A run that has begun is refused above; no other run shares its settings.
+                    before.zip(next).map(|(before, next)| Arc::new(before.then(next)))
+                }
+            }
+        };
+        // The stages' results are measured as they are made.
+        let by = if next.weigh.is_some() { MeasuredBy::DeepSize } else { next.measure.1.by };
+        let measure = (before.measure.0, Measure { heap: None, by });
+        let stages = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
+        let context = Then { before, next, counts, stages };
+        let shared = Shared {
+            fails: Some(P::Policy::fails),
+            #[cfg(feature = "durable")]
+            durable,
+            ..Shared::new(context, body, measure)
+        };
+        Batched::of_parts(source.retyped(shared.types), shared, as_function, core)
     }
 }
 
@@ -317,71 +331,6 @@ impl<E, X: From<E>> StageError<E> for X {
     }
 }
 
-/// Makes one run of the stages before and the next one: a pipeline.
-#[expect(clippy::type_complexity, reason = "the types are those of the stages")]
-pub(crate) fn joined<T, R, C, M, N, D, P, Q>(
-    before: Parts<T, R, C>,
-    next: Parts<M, N, D>,
-) -> Parts<T, P::Output, Then<T, R, C, M, N, D>>
-where
-    P: Policy<R, Value = M> + Joins<R, N, Q>,
-    P::Failure: StageError<<P as Policy<R>>::Error>,
-    T: Send,
-    P::Output: Send,
-{
-    #[cfg(feature = "durable")]
-    let (mut before, mut next) = (before, next);
-    // A pipeline has several stages, and each counts for itself.
-    let counts = [&before.core.stages, &next.core.stages].map(|stages| match stages.as_slice() {
-        [own] => Some(Arc::clone(own)),
-        _ => None,
-    });
-    let mut core = before.core.join(next.core);
-    if before.has_begun {
-        core.options.refuse_pipeline("called on a run that was planned or has begun");
-    } else if next.has_begun {
-        core.options.refuse_pipeline("given a stage that was planned or has begun");
-    }
-    let body = Body::Stages(Stages {
-        prepare: prepare_chunk::<T, R, C, M, N, D>,
-        run: run_stages::<T, R, C, M, N, D, P, Q>,
-        retries: |then: &Then<T, R, C, M, N, D>| then.before.retries() + then.next.retries(),
-        measures: before.shared.measures() || next.shared.measures(),
-        #[cfg(feature = "durable")]
-        tell: |then: &Then<T, R, C, M, N, D>, functions| {
-            then.before.tell(functions);
-            then.next.tell(functions);
-        },
-    });
-    #[cfg(feature = "durable")]
-    let durable = {
-        if let Some(option) = before.shared.keeps().or(next.shared.keeps()) {
-            core.options.refuse_stage_that_keeps(option);
-        }
-        match (&mut before.shared.durable, &mut next.shared.durable) {
-            (None, None) => None,
-            (before, next) => {
-                let before = Arc::get_mut(before.get_or_insert_default());
-                let next = Arc::get_mut(next.get_or_insert_default());
-                // A run that has begun is refused above; no other run shares its settings.
-                before.zip(next).map(|(before, next)| Arc::new(before.then(next)))
-            }
-        }
-    };
-    // The stages' results are measured as they are made.
-    let by = if next.shared.weigh.is_some() { MeasuredBy::DeepSize } else { next.shared.measure.1.by };
-    let measure = (before.shared.measure.0, Measure { heap: None, by });
-    let count = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
-    let context = Then { before: before.shared, next: next.shared, counts, stages: count };
-    let shared = Shared {
-        fails: Some(P::Policy::fails),
-        #[cfg(feature = "durable")]
-        durable,
-        ..Shared::new(context, body, measure)
-    };
-    Parts { shared, core, has_begun: false }
-}
-
 impl<T, R, C, M, N, D> Then<T, R, C, M, N, D> {
     fn scratch(&self) -> Box<Scratch> {
         let (before, next) = (self.before.types.place_of_one(), self.next.types.place_of_one());
@@ -389,10 +338,10 @@ impl<T, R, C, M, N, D> Then<T, R, C, M, N, D> {
     }
 }
 
-fn prepare_chunk<T, R, C, M, N, D>(then: &Then<T, R, C, M, N, D>, chunk: &mut RawChunk) {
+fn prepare_chunk<T, R, C: Sync, M, N, D: Sync>(then: &Then<T, R, C, M, N, D>, chunk: &mut RawChunk) {
     let scratch = chunk.scratch.get_or_insert_with(|| then.scratch());
-    then.before.prepare_chunk(&mut scratch.before);
-    then.next.prepare_chunk(&mut scratch.next);
+    then.before.prepare(&mut scratch.before);
+    then.next.prepare(&mut scratch.next);
 }
 
 /// Runs the stages of a pipeline for the next `count` items of a chunk, one item after the other.
@@ -405,6 +354,8 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
 ) where
     P: Policy<R, Value = M> + Joins<R, N, Q>,
     P::Failure: StageError<<P as Policy<R>>::Error>,
+    C: Sync,
+    D: Sync,
 {
     let then = &shared.context;
     let Then { before, next, stages, .. } = then;
@@ -473,7 +424,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
 
 /// Calls one part of a pipeline for an item. Gives its result, what that owns, and the time after
 /// the call if it had one before.
-fn call<T, R, C>(
+fn call<T, R, C: Sync>(
     part: &Shared<T, R, C>,
     scratch: &mut Scratch,
     which: Part,
@@ -488,8 +439,8 @@ fn call<T, R, C>(
     };
     part.types.put_one(chunk, item);
     chunk.clock = begun.map_or(Clock::Untimed, |(begun, weight)| Clock::At(begun, weight));
-    part.call_for(chunk, 1, is_over);
-    let heap = part.heap_of_last(chunk, 1);
+    part.call(chunk, 1, is_over);
+    let heap = part.results_heap(chunk, 1);
     let result = part.types.take_result(chunk);
     let ended = match chunk.clock {
         Clock::At(ended, weight) if part.is_pipeline() => Some((ended, weight)),

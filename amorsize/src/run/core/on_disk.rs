@@ -8,7 +8,6 @@ use crate::execute::kept::KeptPart;
 use crate::input::Input;
 use crate::memory::credit::Credit;
 use crate::output::outlet::Outlet;
-use crate::spill::SpillFile;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
@@ -64,20 +63,5 @@ impl Core {
             expected: self.kept.on_disk().map(|bytes| ledger.held() + ByteSize::new(bytes)),
             measured_by: MeasuredBy::SizeOf,
         })
-    }
-
-    /// The file that has the next results, if none of these were taken. A spill goes on with it.
-    pub(crate) fn take_file(&mut self) -> Option<SpillFile> {
-        self.kept.take_file()
-    }
-
-    /// Keeps results in a file, before all others.
-    pub(crate) fn put_file(&mut self, file: SpillFile) {
-        self.kept.put_file(file);
-    }
-
-    /// True if results are kept in a file.
-    pub(crate) fn has_file(&self) -> bool {
-        self.kept.on_disk().is_some()
     }
 }
