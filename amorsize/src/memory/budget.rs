@@ -164,10 +164,11 @@ impl Drop for Waits {
     }
 }
 
-/// Looks at the `Arc`s that results share in the run that this thread calls or measures for.
-pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
+/// Looks at the `Arc`s that results share in the run that this thread calls or measures for, with
+/// its budget.
+pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares, u64) -> O) -> Option<O> {
     let ledger = current()?;
-    Some(look(ledger.0.shares.get_or_init(Shares::default)))
+    Some(look(ledger.0.shares.get_or_init(Shares::default), ledger.budget().as_u64()))
 }
 
 impl Ledger {

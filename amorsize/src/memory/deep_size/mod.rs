@@ -103,10 +103,11 @@ mod uuid;
 /// - The content of an `Arc` or `Rc` is divided by its number of owners. So a sole owner counts all
 ///   of it, as a `Box` does. The results of a run count an allocation that they share once in all
 ///   of them together: the first ones count most of it, and later ones take over when those are
-///   handed over (from 4 KiB on; smaller ones are divided by their present number of owners). An
-///   owner outside of the run, such as a cache or a shared parameter, counts its part too. So a run
-///   counts up to all of an allocation that only such an owner would keep alive, and too little of
-///   one that only the run keeps alive after that owner is gone.
+///   handed over (from 4 KiB on; smaller ones, and those that are too many to be noted, are divided
+///   by their present number of owners). An owner outside of the run, such as a cache or a shared
+///   parameter, counts its part too. So a run counts up to all of an allocation that only such an
+///   owner would keep alive, and too little of one that only the run keeps alive after that owner
+///   is gone.
 /// - A lock that another thread holds counts as empty, because waiting for it could hang the run.
 /// - Hash tables count to the byte; one from which many entries were removed may count for less.
 ///   The nodes of a `BTreeMap` can't be seen; they are estimated from its length, between 12 % too

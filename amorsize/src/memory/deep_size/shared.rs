@@ -34,7 +34,7 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: impl Fn() -> usize) -> usize {
     let all = (counters + size_of_val(value)).saturating_add(heap);
     if all >= LEAST {
         let address = (&raw const *value).cast::<()>().addr();
-        if let Some(part) = in_shares(|shares| shares.part_of_next(address, &owners)) {
+        if let Some(part) = in_shares(|shares, budget| shares.part_of_next(address, budget, &owners)) {
             return (all as f64 * part).ceil() as usize;
         }
     }
