@@ -55,7 +55,7 @@ impl Sampled {
 const LEAST_OF_FRESH: f64 = 0.1;
 
 /// Measures the other costs of a call's time, between the calls of a sample.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Beside {
     queue: Option<Queue>,
     /// Seconds in the queue, and the times that the thread got a core, before the stretch.
@@ -80,17 +80,7 @@ impl Beside {
             begun.elapsed().as_secs_f64()
         };
         let clock = (0..5).map(once).fold(f64::INFINITY, f64::min);
-        let queue = thread_time::queue();
-        Self {
-            queue,
-            before: None,
-            is_begun: false,
-            woken: (0, 0),
-            faults: None,
-            counted: None,
-            fault_seconds: None,
-            clock,
-        }
+        Self { queue: thread_time::queue(), clock, ..Self::default() }
     }
 
     /// Looks before a stretch of calls with results of about `bytes` bytes each: takes 0.7 us, and
