@@ -3,16 +3,12 @@
 use std::ops::Range;
 
 /// Bytes of a page, if the system can be asked for pages.
-pub(crate) fn page_size() -> Option<usize> {
-    system::page_size()
-}
+pub(crate) use system::page_size;
 
 /// Backs the memory at these addresses, as if it had been written to, and leaves what is in it.
 /// Returns false if the system does not know such a request. Memory that is not the process's own,
 /// or that can't be written, stays as it is.
-pub(crate) fn populate(part: Range<usize>) -> bool {
-    system::populate(part)
-}
+pub(crate) use system::populate;
 
 #[cfg(target_os = "linux")]
 mod system {
@@ -20,13 +16,13 @@ mod system {
 
     use super::*;
 
-    pub(super) fn page_size() -> Option<usize> {
+    pub(crate) fn page_size() -> Option<usize> {
         // SAFETY: it reads a constant of the system.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         usize::try_from(page).ok().filter(|page| page.is_power_of_two())
     }
 
-    pub(super) fn populate(part: Range<usize>) -> bool {
+    pub(crate) fn populate(part: Range<usize>) -> bool {
         let start = ptr::without_provenance_mut(part.start);
         // SAFETY: this advice changes how memory is backed and never what is in it, even if other
         // threads read or write it meanwhile. The system looks at the addresses and not through the
@@ -40,11 +36,11 @@ mod system {
 mod system {
     use super::*;
 
-    pub(super) fn page_size() -> Option<usize> {
+    pub(crate) fn page_size() -> Option<usize> {
         None
     }
 
-    pub(super) fn populate(_part: Range<usize>) -> bool {
+    pub(crate) fn populate(_part: Range<usize>) -> bool {
         false
     }
 }
