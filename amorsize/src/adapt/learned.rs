@@ -55,7 +55,7 @@ impl Sampled {
 const LEAST_OF_FRESH: f64 = 0.1;
 
 /// Measures the other costs of a call's time, between the calls of a sample.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Beside {
     queue: Option<Queue>,
     /// Seconds in the queue, and the times that the thread got a core, before the stretch.
@@ -80,17 +80,7 @@ impl Beside {
             begun.elapsed().as_secs_f64()
         };
         let clock = (0..5).map(once).fold(f64::INFINITY, f64::min);
-        let queue = thread_time::queue();
-        Self {
-            queue,
-            before: None,
-            is_begun: false,
-            woken: (0, 0),
-            faults: None,
-            counted: None,
-            fault_seconds: None,
-            clock,
-        }
+        Self { queue: thread_time::queue(), clock, ..Self::default() }
     }
 
     /// Looks before a stretch of calls with results of about `bytes` bytes each: takes 0.7 us, and
@@ -154,7 +144,7 @@ impl Beside {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spread {
     /// Sampled items, with those of the first stretch.
-    sampled: usize,
+    pub(crate) sampled: usize,
     /// Stretches behind the first one, their items, and their mean seconds per item.
     stretches: usize,
     items: f64,
@@ -162,22 +152,26 @@ pub(crate) struct Spread {
     /// The sum over stretches of squared differences from the mean, each times its items.
     squares: f64,
     /// Seconds per item of the slowest stretch.
-    most: f64,
+    pub(crate) most: f64,
     /// For a line through the seconds: the mean of the items' places in the input, the sum of
     /// squared differences from it, and the sum of its products with the differences in seconds,
     /// each times its items.
     place: f64,
     place_squares: f64,
     products: f64,
-    /// Mean seconds per item for fresh pages.
-    fresh: f64,
+    /// Mean seconds per item for fresh pages, which are not in the mean of the calls.
+    pub(crate) fresh: f64,
     /// Seconds of all stretches behind the first one, and the part of them in the queue.
     all: f64,
     queued: f64,
-    handling: Option<f64>,
-    /// The number of calls that were seen to slow each other down, and by which factor.
-    together: Option<(usize, f64)>,
-    at_once: f64,
+    /// Seconds per item to take it from the input and to hand its result over, unless they are in
+    /// the mean.
+    pub(crate) handling: Option<f64>,
+    /// The number of calls that ran at the same time, and the factor by which they slowed each
+    /// other down, if that was more than chance.
+    pub(crate) together: Option<(usize, f64)>,
+    /// Seconds of sampled calls beyond the time that passed, since they ran at the same time.
+    pub(crate) at_once: f64,
 }
 
 impl Spread {
@@ -232,17 +226,6 @@ impl Spread {
         }
     }
 
-    /// Seconds of sampled calls beyond the time that passed, since they ran at the same time.
-    pub(crate) fn at_once(&self) -> f64 {
-        self.at_once
-    }
-
-    /// The number of calls that ran at the same time, and the factor by which they slowed each
-    /// other down, if that was more than chance.
-    pub(crate) fn together(&self) -> Option<(usize, f64)> {
-        self.together
-    }
-
     /// The factor by which calls on `threads` threads are expected to be slower than alone: each
     /// further thread shares the same things as the first two.
     pub(crate) fn slower_on(&self, threads: usize) -> f64 {
@@ -254,34 +237,14 @@ impl Spread {
         }
     }
 
-    /// Seconds per item for fresh pages, which are not in the mean.
-    pub(crate) fn fresh(&self) -> f64 {
-        self.fresh
-    }
-
     /// The part of the sample's time for which other programs had the cores.
     pub(crate) fn queued(&self) -> f64 {
         if self.all > 0.0 { self.queued / self.all } else { 0.0 }
     }
 
-    /// Seconds per item to take it from the input and to hand its result over, unless they are in
-    /// the mean.
-    pub(crate) fn handling(&self) -> Option<f64> {
-        self.handling
-    }
-
-    pub(crate) fn sampled(&self) -> usize {
-        self.sampled
-    }
-
     /// Seconds per item to expect, if the sample had more than the first stretch.
     pub(crate) fn mean(&self) -> Option<f64> {
         (self.stretches > 0).then_some(self.mean)
-    }
-
-    /// Seconds per item of the slowest stretch.
-    pub(crate) fn most(&self) -> f64 {
-        self.most
     }
 
     /// Half-width of the 95 % prediction interval for the mean of `remaining` further items

@@ -87,7 +87,7 @@ const UNKNOWN: u32 = 256;
 const UNKNOWN_FOR: Duration = Duration::from_millis(20);
 
 /// The findings about the asks of a run's input.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Asks {
     /// True if the input says that it may have no further item.
     is_open: bool,
@@ -114,8 +114,7 @@ pub(crate) struct Asks {
     fill: Option<Fill>,
     unknown: Unknown,
     delay: Delay,
-    /// The time for which other threads of the process ran so far, if the system tells.
-    others_ran: fn() -> Option<Duration>,
+    others_ran: OthersRan,
 }
 
 /// Asks that do not tell if the input waited for the results.
@@ -144,25 +143,13 @@ struct Delay {
     shorter: u32,
 }
 
-impl Default for Asks {
+/// Tells the time for which other threads of the process ran so far, if the system does.
+#[derive(Debug)]
+struct OthersRan(fn() -> Option<Duration>);
+
+impl Default for OthersRan {
     fn default() -> Self {
-        Self {
-            is_open: false,
-            is_bounded: false,
-            has_asked: false,
-            single: 0,
-            hands_over: false,
-            closely: false,
-            call: 0.0,
-            pace: 0.0,
-            call_ended: None,
-            held: 0.0,
-            seconds: 0.0,
-            fill: None,
-            unknown: Unknown::default(),
-            delay: Delay::default(),
-            others_ran: thread_time::others_ran,
-        }
+        Self(thread_time::others_ran)
     }
 }
 
@@ -395,7 +382,7 @@ impl Asks {
             (self.unknown.asks, self.unknown.since) = (0, None);
         }
         let Some((window_began, before)) = self.unknown.window_began else {
-            self.unknown.window_began = Some((begun, (self.others_ran)()));
+            self.unknown.window_began = Some((begun, (self.others_ran.0)()));
             return;
         };
         self.unknown.window += 1;
@@ -404,7 +391,7 @@ impl Asks {
         if self.unknown.window < shown_by {
             return;
         }
-        let ran = (self.others_ran)();
+        let ran = (self.others_ran.0)();
         let most = (ANSWER * shown_by).min((begun - window_began) / BUSY_PART);
         if before.zip(ran).is_some_and(|(before, ran)| ran.saturating_sub(before) < most) {
             self.single = 0;

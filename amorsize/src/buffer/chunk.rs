@@ -2,16 +2,20 @@
 
 use super::Types;
 use super::block::Kind;
-use super::items::Items;
 use super::results::Results;
+use super::seq::Seq;
 use crate::memory::measure::Heap;
 use crate::progress::stage::{Pace, StageCounts, Tally};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// The first stretches of a run grow by steps. One allocation that fits several times into a
+/// first-level cache saves the allocations between them.
+const AT_ONCE: usize = 8 << 10;
+
 /// Consecutive items, and the results of those that have run.
 pub(crate) struct RawChunk {
-    pub(super) items: Items,
+    pub(super) items: Seq,
     pub(crate) results: Results,
     /// The mean bytes that a waiting item was seen to own, if its type can't tell them.
     pub(crate) item_heap: u64,
@@ -28,10 +32,10 @@ pub(crate) struct RawChunk {
 impl RawChunk {
     /// No items and no results, and room for `capacity` of both.
     pub(super) fn new((items, results): (Kind, Kind), capacity: usize) -> Box<Self> {
-        Box::new(Self::of(Items::new(items, capacity), Results::new(results, capacity)))
+        Box::new(Self::of(Seq::new(items, capacity), Results::new(results, capacity)))
     }
 
-    fn of(items: Items, results: Results) -> Self {
+    fn of(items: Seq, results: Results) -> Self {
         let (measured, clock) = (Heap::default(), Clock::default());
         Self { items, results, item_heap: 0, is_unmeasurable: false, measured, clock, scratch: None }
     }
@@ -39,6 +43,22 @@ impl RawChunk {
     /// The number of waiting items.
     pub(crate) fn items(&self) -> usize {
         self.items.len()
+    }
+
+    /// Makes room in a chunk without items for `most` of them, or for the `upper` ones that can
+    /// come. Returns the smaller number.
+    pub(super) fn prepare_items(&mut self, most: usize, upper: Option<usize>) -> usize {
+        self.items.rewind();
+        // An iterator that knows its end needs no allocation for more items. If it is wrong, it
+        // gives the rest when it is asked again.
+        let most = upper.map_or(most, |upper| upper.max(1).min(most));
+        if self.items.room() < most {
+            let kind = self.items.kind();
+            // An input that ends earlier gets only the room that it needs.
+            let at_once = (AT_ONCE / kind.size().max(1)).min(upper.unwrap_or(usize::MAX));
+            self.items = Seq::new(kind, most.max(at_once));
+        }
+        most
     }
 
     /// Moves results from a collection's allocation to one of their own, so that the collection can
@@ -49,7 +69,7 @@ impl RawChunk {
 
     /// The bytes of the buffer for waiting items.
     pub(crate) fn item_buffer(&self) -> usize {
-        self.items.seq.bytes()
+        self.items.bytes()
     }
 
     /// Leaves the first `keep` of the waiting items here, with their results, and returns the
@@ -84,7 +104,7 @@ impl<T, R> Quota<'_, T, R> {
     pub fn run(self, function: impl FnMut(T) -> R) {
         let RawChunk { items, results, .. } = self.chunk;
         let Types { items: item_key, results: result_key } = self.types;
-        items.seq.pass(item_key, (&mut results.seq, result_key), self.count, function);
+        items.pass(item_key, (&mut results.seq, result_key), self.count, function);
     }
 }
 

@@ -24,8 +24,8 @@
 //!   in a `PhantomData`, and the buffer is dropped with its owner.
 //!
 //! `block` has memory and keys, `seq` everything that is done to memory. The other files have no
-//! unsafe code: `items`, `results` and `collection` are safe wrappers of a sequence, `chunk` has
-//! items and results together, `pages` says when the memory of a large collection is backed.
+//! unsafe code: `results` and `collection` are safe wrappers of a sequence, `chunk` has items and
+//! results together, `pages` says when the memory of a large collection is backed.
 #![expect(
     unsafe_code,
     reason = "values are kept without their types, and written into one allocation by several threads"
@@ -35,7 +35,6 @@ pub(crate) mod asks;
 mod block;
 mod chunk;
 mod collection;
-mod items;
 mod pages;
 pub(crate) mod restored;
 mod results;
@@ -90,7 +89,8 @@ impl<T, R> Types<T, R> {
 
     /// Puts an item into an empty chunk with room for one.
     pub(crate) fn put_one(self, chunk: &mut RawChunk, item: T) {
-        chunk.items.put_one(self.items, item);
+        chunk.items.rewind();
+        chunk.items.push(self.items, item);
     }
 
     /// Takes up to `most` items from `input` into a chunk without items, as far as `asks` allows.
@@ -100,24 +100,35 @@ impl<T, R> Types<T, R> {
         chunk: &mut RawChunk,
         input: &mut impl Iterator<Item = T>,
         most: usize,
-        asks: (&mut Asks, Way),
+        (asks, way): (&mut Asks, Way),
     ) -> bool {
-        chunk.items.fill(self.items, input, most, asks)
+        let most = chunk.prepare_items(most, input.size_hint().1);
+        let mut goal = asks.begin(most, way).min(most);
+        loop {
+            let has_ended = chunk.items.fill(self.items, input, goal - chunk.items.len());
+            match asks.look(chunk.items.len(), most, way).filter(|_| !has_ended) {
+                Some(next) => goal = next.min(most),
+                None => {
+                    asks.end();
+                    return has_ended;
+                }
+            }
+        }
     }
 
     /// The first `count` waiting items of a chunk.
     pub(crate) fn first_items_of(self, chunk: &RawChunk, count: usize) -> &[T] {
-        chunk.items.seq.first(self.items, count)
+        chunk.items.first(self.items, count)
     }
 
     /// Takes the next waiting item out of a chunk.
     pub(crate) fn take_item(self, chunk: &mut RawChunk) -> T {
-        chunk.items.seq.pop_front(self.items)
+        chunk.items.pop_front(self.items)
     }
 
     /// Puts an item back in the place of the last one taken out, to be the next.
     pub(crate) fn put_back(self, chunk: &mut RawChunk, item: T) {
-        chunk.items.seq.push_front(self.items, item);
+        chunk.items.push_front(self.items, item);
     }
 
     /// Takes the last result of a chunk out.

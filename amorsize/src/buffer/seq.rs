@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::block::{Block, Key, Kind};
-use super::pages::{LARGE, Pages};
+use super::pages::{LARGE, whole_pages};
 use crate::system::calls::madvise::{page_size, populate};
 
 /// Values of one kind that follow each other, in places that belong to this sequence alone.
@@ -48,9 +48,9 @@ enum Part {
 }
 
 // SAFETY: the places and the values in them belong to this sequence alone. The values can be sent,
-// because only such types have keys. Sequences on several threads that share a block ask the system
-// for its pages through atomics. The last one to give up its share frees the block, and `Arc` lets
-// all that the others did happen before.
+// because only such types have keys. Sequences on several threads that share a block get places of
+// it through an atomic. The last one to give up its share frees the block, and `Arc` lets all that
+// the others did happen before.
 unsafe impl Send for Seq {}
 
 impl Seq {
@@ -397,15 +397,14 @@ struct Ground {
     /// The bytes that were given. Each region gets a range that no other gets, so the order with
     /// other memory does not matter.
     given: AtomicUsize,
-    /// Its pages, if it is large and the system can be asked for them.
-    pages: Option<Pages>,
+    /// Bytes of a page, if it is large and the system can be asked for its pages.
+    page: Option<usize>,
 }
 
 impl Ground {
     fn new(block: Block) -> Self {
-        let (start, bytes) = (block.places().addr(), block.layout().size());
-        let page = if bytes < LARGE { None } else { page_size() };
-        Self { pages: page.map(|page| Pages::new(start..start + bytes, page)), given: AtomicUsize::new(0), block }
+        let page = if block.layout().size() < LARGE { None } else { page_size() };
+        Self { page, given: AtomicUsize::new(0), block }
     }
 
     /// True if this place is the next to be given.
@@ -431,9 +430,11 @@ impl Ground {
     /// Makes sure that `bytes` from `first` on are backed, which is cheaper than a page fault for
     /// each page.
     fn prepare(&self, first: *mut u8, bytes: usize) {
-        if let Some(pages) = &self.pages {
-            let start = first.addr();
-            pages.prepare(start..start + bytes, populate);
+        let Some(page) = self.page else { return };
+        let (start, end) = (first.addr(), self.block.places().addr() + self.block.layout().size());
+        let part = whole_pages(start..start + bytes, end, page);
+        if !part.is_empty() {
+            populate(part);
         }
     }
 }

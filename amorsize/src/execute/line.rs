@@ -12,7 +12,6 @@ use crate::adapt::learned::Stretch;
 use crate::buffer::asks::Asks;
 use crate::buffer::{RawChunk, Results};
 use crate::error::failure::Payload;
-use crate::memory::budget::Ledger;
 use crate::memory::tracking::{self, Frame};
 use crate::system::sync::now;
 use crate::system::thread_time::{Measuring, Use};
@@ -28,8 +27,6 @@ pub(crate) struct Stock {
     /// True if items can be done, or are skipped.
     pub(crate) resumes: bool,
     pub(crate) asks: Asks,
-    /// The ledger on which the calling thread enters its calls.
-    ledger: Option<Ledger>,
     /// Items pulled for the calling thread itself that are not run yet.
     held: Option<Box<RawChunk>>,
     /// The first of the spare chunks. A run that stays on the calling thread has no other, and
@@ -195,7 +192,7 @@ impl Line<'_> {
         let begun = timed.then(now);
         let work = self.work;
         let at_once = if work.one_by_one() { 1 } else { count };
-        let entered = self.stock.ledger.take().unwrap_or_else(|| work.ledger.clone()).entered();
+        let entered = work.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let stretch = &mut done.stretch;
             while stretch.items < count && stretch.bytes <= allowance && work.interrupts.now().is_none() {
@@ -206,7 +203,7 @@ impl Line<'_> {
                 stretch.working = stretch.working.max(heap.working);
             }
         }));
-        self.stock.ledger = entered.leave();
+        drop(entered);
         done.panic = outcome.err();
         if let Some(begun) = begun {
             let ended = now();

@@ -129,15 +129,6 @@ fn current() -> Option<Ledger> {
 #[must_use = "the thread is in the call as long as this lives"]
 pub(crate) struct Entered(Option<Ledger>);
 
-impl Entered {
-    /// Leaves the call, and returns the ledger that it [was entered with](Ledger::entered).
-    pub(crate) fn leave(mut self) -> Option<Ledger> {
-        let own = replace_current(self.0.take());
-        std::mem::forget(self);
-        own
-    }
-}
-
 impl Drop for Entered {
     fn drop(&mut self) {
         replace_current(self.0.take());
@@ -164,10 +155,11 @@ impl Drop for Waits {
     }
 }
 
-/// Looks at the `Arc`s that results share in the run that this thread calls or measures for.
-pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares) -> O) -> Option<O> {
+/// Looks at the `Arc`s that results share in the run that this thread calls or measures for, with
+/// its budget.
+pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares, u64) -> O) -> Option<O> {
     let ledger = current()?;
-    Some(look(ledger.0.shares.get_or_init(Shares::default)))
+    Some(look(ledger.0.shares.get_or_init(Shares::default), ledger.budget().as_u64()))
 }
 
 impl Ledger {
@@ -188,14 +180,7 @@ impl Ledger {
 
     /// Makes runs that this thread starts part of a call of this run.
     pub(crate) fn enter(&self) -> Entered {
-        self.clone().entered()
-    }
-
-    /// Does the same as [`enter`](Self::enter) for a caller that enters often and takes its clone
-    /// back when it [leaves](Entered::leave). To make and drop a clone takes two atomic operations,
-    /// which show in a stretch of a few cheap items.
-    pub(crate) fn entered(self) -> Entered {
-        Entered(replace_current(Some(self)))
+        Entered(replace_current(Some(self.clone())))
     }
 
     /// True if this thread may take up a call of this run: it does not wait within a call for

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::units::decimal::Decimal;
 use crate::units::{ByteSize, MOST_BYTES};
 
 /// The memory that a run may use: a fraction of the available memory when it starts, or bytes.
@@ -134,8 +133,10 @@ impl fmt::Display for MaxMemory {
     }
 }
 
-fn percent(fraction: f64) -> Decimal {
-    Decimal::of(fraction * 100.0, 0)
+/// A fraction in percent, in three digits. However small it is, it is not printed as nothing.
+fn percent(fraction: f64) -> f64 {
+    let percent = fraction * 100.0;
+    format!("{percent:.2e}").parse().unwrap_or(percent)
 }
 
 impl From<f64> for MaxMemory {
@@ -230,3 +231,26 @@ impl MaxMemoryConstant for f64 {}
 impl MaxMemoryConstant for ByteSize {}
 
 impl MaxMemoryConstant for &str {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_nothing_is_printed_as_nothing() {
+        for (fraction, percent) in [
+            (1.0, "100"),
+            (1.0 / 3.0, "33.3"),
+            (0.125, "12.5"),
+            (0.07, "7"),
+            (0.004, "0.4"),
+            (0.000_012_344, "0.00123"),
+            // No run takes these.
+            (0.0, "0"),
+            (-0.5, "-50"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(MaxMemory::fraction(fraction).to_string(), format!("{percent}% of the available memory"));
+        }
+    }
+}

@@ -216,7 +216,7 @@ impl Watch {
 }
 
 /// Keeps the bytes of results far enough below the budget that resident memory keeps it too.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Headroom {
     budget: u64,
     /// The bytes that the run may hold.
@@ -239,17 +239,7 @@ impl Headroom {
     fn new(budget: u64, base: Option<ByteSize>, held_at_base: u64) -> Self {
         let base = base.map(ByteSize::as_u64).filter(|_| budget >= SMALL);
         let limit = if base.is_some() { budget - budget / HEADROOM_PART } else { budget };
-        Self {
-            budget,
-            limit,
-            base,
-            held_at_base,
-            resident: None,
-            grown: None,
-            lowered_at: 0,
-            level: 0,
-            next_trim: None,
-        }
+        Self { budget, limit, base, held_at_base, ..Self::default() }
     }
 
     /// Lowers the limit. There is room for a batch however much the process has grown: others may

@@ -217,7 +217,7 @@ impl Ramp {
 }
 
 /// Learns the working memory of calls, and the bytes of items that can't be measured.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Working {
     budget: u64,
     /// Resident memory that does not belong to the run.
@@ -243,18 +243,7 @@ pub(crate) struct Working {
 impl Working {
     /// Begins in a process with `resident` bytes, of them `held` of the run.
     pub(crate) fn new(budget: u64, resident: u64, held: u64) -> Self {
-        Self {
-            budget,
-            floor: resident.saturating_sub(held),
-            last_peak: None,
-            guess: None,
-            calls: Ramp::default(),
-            items: Ramp::default(),
-            most_ever: 0,
-            is_held: false,
-            handed_over: 0,
-            kept_part: None,
-        }
+        Self { budget, floor: resident.saturating_sub(held), ..Self::default() }
     }
 
     fn is_small(&self, each: u64, number: usize) -> bool {

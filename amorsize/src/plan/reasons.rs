@@ -164,7 +164,7 @@ impl Plan {
         }
         if self.seconds.is_some()
             && self.sizes.threads > 1
-            && let Some((threads, times)) = learned.spread.together()
+            && let Some((threads, times)) = learned.spread.together
         {
             self.reasons.push(format!(
                 "{threads} calls at a time took {times:.2} times as long as one alone: they share what there is only one of, as the \
@@ -189,7 +189,7 @@ impl Plan {
             Seconds(seconds),
             Seconds(least),
             Seconds(most),
-            learned.spread.sampled(),
+            learned.spread.sampled,
             learned.spread.rarest(),
         ));
     }

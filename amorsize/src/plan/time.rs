@@ -35,7 +35,7 @@ impl Plan {
         let slower = spread.slower_on(self.sizes.threads.min(situation.threads));
         let mean = slower * spread.mean().unwrap_or(learned.seconds_per_item());
         let rest = Rest::new(learned, situation, self, start, (remaining as f64, mean));
-        let spent = learned.seconds - spread.at_once();
+        let spent = learned.seconds - spread.at_once;
         self.seconds = Some(spent + rest.seconds(mean, SIBLING, 1.0));
         self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
             // On an idle machine even work took 0.88 to 1.04 of its sample's time (`cargo bench
@@ -43,7 +43,7 @@ impl Plan {
             let bytes = (self.bytes_per_item + self.working_bytes).as_f64();
             let filled = FRESH_BYTE * bytes;
             // The mean includes page faults, unless they are counted.
-            let (fresh, known) = if spread.fresh() > 0.0 { (spread.fresh(), true) } else { (filled.min(mean), false) };
+            let (fresh, known) = if spread.fresh > 0.0 { (spread.fresh, true) } else { (filled.min(mean), false) };
             let shortest = if known { mean - PRICE_UNSURE * fresh } else { mean - fresh };
             let shortest = rest.seconds(shortest.max(0.0) * least / VARIES, 1.0, 1.0 / AROUND_UNSURE);
             // Results that are kept are in fresh memory, and threads may be no faster at filling
@@ -61,7 +61,7 @@ impl Plan {
             } else {
                 0
             };
-            let last = late as f64 * spread.most();
+            let last = late as f64 * spread.most;
             (spent + shortest, spent + longest * busy + last)
         });
     }
@@ -91,7 +91,7 @@ struct Rest {
 impl Rest {
     fn new(learned: &Learned, situation: &Situation, plan: &Plan, start: f64, (remaining, mean): (f64, f64)) -> Self {
         let climbs = plan.sizes.threads > situation.threads;
-        let handling = learned.spread.handling().unwrap_or(learned.handling);
+        let handling = learned.spread.handling.unwrap_or(learned.handling);
         let crossing = if plan.sizes.threads > 1 { handling + CROSSING_SECONDS } else { handling };
         let climb =
             if climbs { climb(mean + crossing, situation.threads, plan.sizes.threads, remaining) } else { (0.0, 0.0) };

@@ -15,9 +15,7 @@ pub(crate) mod madvise;
 ///
 /// A child's time is added as a whole when the process waits for it, as `Command::output` does. A
 /// look takes a third of a look at the process's clock.
-pub(crate) fn children_ran() -> Option<Duration> {
-    system::children_ran()
-}
+pub(crate) use system::children_ran;
 
 /// The time for which the calling thread ran.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
@@ -33,21 +31,15 @@ pub(crate) fn process_ran() -> Duration {
 
 /// The peak of the process's resident memory so far; takes 0.5 us. If a larger process started this
 /// one, it begins with that one's figure.
-pub(crate) fn max_resident() -> Option<ByteSize> {
-    system::max_resident()
-}
+pub(crate) use system::max_resident;
 
 /// The number of times that the calling thread has slept to wait; takes 0.3 us. `None` if the
 /// system counts that only for whole processes.
-pub(crate) fn voluntary_switches() -> Option<u64> {
-    system::voluntary_switches()
-}
+pub(crate) use system::voluntary_switches;
 
 /// The number of times that another thread took the calling thread's core; takes 0.3 us. `None` if
 /// the system counts that only for whole processes.
-pub(crate) fn involuntary_switches() -> Option<u64> {
-    system::involuntary_switches()
-}
+pub(crate) use system::involuntary_switches;
 
 /// The columns of the terminal that a file is; `None` if it is none, or doesn't tell.
 #[cfg(feature = "progress")]
@@ -63,9 +55,7 @@ pub(crate) fn stack_size() -> Option<usize> {
 
 /// True if the process began with the calling thread. In a child made by `fork`, it began with the
 /// one that called it. False if the system doesn't tell.
-pub(crate) fn is_first_thread() -> bool {
-    system::is_first_thread()
-}
+pub(crate) use system::is_first_thread;
 
 /// Makes glibc's allocator give freed memory back to the system. Other C libraries have no such
 /// function.
@@ -97,25 +87,25 @@ mod system {
         Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 
-    pub(super) fn children_ran() -> Option<Duration> {
+    pub(crate) fn children_ran() -> Option<Duration> {
         let usage = usage(libc::RUSAGE_CHILDREN)?;
         Some(duration(usage.ru_utime) + duration(usage.ru_stime))
     }
 
-    pub(super) fn max_resident() -> Option<ByteSize> {
+    pub(crate) fn max_resident() -> Option<ByteSize> {
         let units = u64::try_from(usage(libc::RUSAGE_SELF)?.ru_maxrss).ok()?;
         // Some sandboxes answer with zeros only.
         Some(MAX_RESIDENT_UNIT * units).filter(|&bytes| bytes > ByteSize::ZERO)
     }
 
-    pub(super) fn voluntary_switches() -> Option<u64> {
+    pub(crate) fn voluntary_switches() -> Option<u64> {
         #[cfg(target_os = "linux")]
         return u64::try_from(usage(libc::RUSAGE_THREAD)?.ru_nvcsw).ok();
         #[cfg(not(target_os = "linux"))]
         return None;
     }
 
-    pub(super) fn involuntary_switches() -> Option<u64> {
+    pub(crate) fn involuntary_switches() -> Option<u64> {
         #[cfg(target_os = "linux")]
         return u64::try_from(usage(libc::RUSAGE_THREAD)?.ru_nivcsw).ok();
         #[cfg(not(target_os = "linux"))]
@@ -158,14 +148,14 @@ mod system {
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn is_first_thread() -> bool {
+    pub(crate) fn is_first_thread() -> bool {
         // SAFETY: it takes no arguments and can't fail.
         let thread = unsafe { libc::gettid() };
         u32::try_from(thread).is_ok_and(|thread| thread == std::process::id())
     }
 
     #[cfg(target_vendor = "apple")]
-    pub(super) fn is_first_thread() -> bool {
+    pub(crate) fn is_first_thread() -> bool {
         // SAFETY: it takes no arguments and can't fail.
         unsafe { libc::pthread_main_np() != 0 }
     }
@@ -189,19 +179,19 @@ mod system {
 mod system {
     use super::*;
 
-    pub(super) fn children_ran() -> Option<Duration> {
+    pub(crate) fn children_ran() -> Option<Duration> {
         None
     }
 
-    pub(super) fn max_resident() -> Option<ByteSize> {
+    pub(crate) fn max_resident() -> Option<ByteSize> {
         None
     }
 
-    pub(super) fn voluntary_switches() -> Option<u64> {
+    pub(crate) fn voluntary_switches() -> Option<u64> {
         None
     }
 
-    pub(super) fn involuntary_switches() -> Option<u64> {
+    pub(crate) fn involuntary_switches() -> Option<u64> {
         None
     }
 
@@ -214,7 +204,7 @@ mod system {
         None
     }
 
-    pub(super) fn is_first_thread() -> bool {
+    pub(crate) fn is_first_thread() -> bool {
         false
     }
 }

@@ -94,26 +94,10 @@ impl<V> ByIndex<V> {
         self.0.into_iter()
     }
 
-    /// The place of an index, or the one where it would be. Nearly all are at one of the ends.
+    /// The place of an index, or the one where it would be.
     fn find(&self, index: usize) -> Result<usize, usize> {
-        match (self.0.front(), self.0.back()) {
-            (Some((first, _)), _) if *first == index => return Ok(0),
-            (_, Some((last, _))) if *last >= index => {}
-            _ => return Err(self.0.len()),
-        }
-        search(self.0.len(), &|place| self.0[place].0, index)
+        self.0.binary_search_by_key(&index, |(index, _)| *index)
     }
-}
-
-/// Looks for an index among `len` ones in order; the last one is no lower. Rare, so it is compiled
-/// once for all types of values.
-fn search(len: usize, at: &dyn Fn(usize) -> usize, index: usize) -> Result<usize, usize> {
-    let (mut from, mut to) = (0, len);
-    while from < to {
-        let middle = from.midpoint(to);
-        if at(middle) < index { from = middle + 1 } else { to = middle }
-    }
-    if at(from) == index { Ok(from) } else { Err(from) }
 }
 
 #[cfg(test)]

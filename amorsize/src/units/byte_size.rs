@@ -27,6 +27,9 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
+/// Even of the largest unit, the part that this divides it into is less than a millionth of a byte.
+const SMALLEST: u128 = 10_u128.pow(19);
+
 /// The syntax of a number of bytes, for every message that refuses a text.
 pub(crate) const BYTES_SYNTAX: &str = "a number with a unit, such as \"512MiB\", \"2GiB\" or \"1.5 GB\"";
 
@@ -161,13 +164,13 @@ impl ByteSize {
             text = rest;
         }
         // Digits before and after the point become one integer and a power of ten.
-        let (mut digits, mut scale, mut seen, mut after_point) = (0u128, 1u128, 0, false);
+        let (mut digits, mut scale, mut is_number, mut after_point) = (0u128, 1u128, false, false);
         while let [byte, rest @ ..] = text {
             match *byte {
                 digit @ b'0'..=b'9' => {
-                    // Twenty digits hold every 64-bit number; further digits after the point can't
-                    // matter.
-                    if seen < 20 {
+                    is_number = true;
+                    // Zeros that lead don't count. Nor do digits that can't matter any longer.
+                    if digits <= u64::MAX as u128 && scale < SMALLEST {
                         digits = digits * 10 + (digit - b'0') as u128;
                         if after_point {
                             scale *= 10;
@@ -175,9 +178,8 @@ impl ByteSize {
                     } else if !after_point {
                         return None;
                     }
-                    seen += 1;
                 }
-                b'_' if seen > 0 => {}
+                b'_' if is_number => {}
                 b'.' if !after_point => after_point = true,
                 _ => break,
             }
@@ -192,7 +194,7 @@ impl ByteSize {
             [letter, b'i' | b'I', b'b' | b'B'] => (1024, power(*letter)),
             _ => return None,
         };
-        let (Some(power), 1..) = (power, seen) else { return None };
+        let (Some(power), true) = (power, is_number) else { return None };
         let bytes = digits * base.pow(power) / scale;
         if bytes > u64::MAX as u128 { None } else { Some(Self(bytes as u64)) }
     }
@@ -327,6 +329,12 @@ mod tests {
             ("  1_000 MB ", 1_000_000_000),
             ("0.5 TiB", 1 << 39),
             ("1.000000000000000000000000000000MB", 1_000_000),
+            // However many zeros lead.
+            ("000000000000000000001MB", 1_000_000),
+            ("0000000000000000000001.5GiB", 3 << 29),
+            ("0_0000_0000_0000_0000_0000_0001kB", 1_000),
+            ("0.000000000000000000000001TB", 0),
+            ("18446744073709551615B", u64::MAX),
         ] {
             assert_eq!(text.parse::<ByteSize>().unwrap(), bytes, "{text}");
         }
@@ -344,6 +352,7 @@ mod tests {
             "1..5MiB",
             "1 MiB x",
             "20000000TiB",
+            "18446744073709551616B",
             "NaN",
             "1e3MB",
             "1 Mi B",

@@ -6,21 +6,21 @@ fn calls_that_share_something_are_slower_together() {
     (0..3).for_each(|_| spread.add(Sampled { items: 1, seconds: 1e-3, ..Sampled::default() }));
     let mut alike = spread;
     alike.add_together(&[(1.05e-3, 0.0), (1.02e-3, 0.0)], 1.1e-3);
-    assert_eq!((alike.together(), alike.slower_on(8)), (None, 1.0));
+    assert_eq!((alike.together, alike.slower_on(8)), (None, 1.0));
     // Two that shared a core for a while were slower only for that.
     let mut queued = spread;
     queued.add_together(&[(1.7e-3, 0.7e-3), (1.8e-3, 0.78e-3)], 1.9e-3);
-    assert_eq!((queued.together(), queued.sampled()), (None, 5));
-    assert!((queued.mean().unwrap() - 1.005e-3).abs() < 1e-6 && (queued.at_once() - 1.6e-3).abs() < 1e-9);
+    assert_eq!((queued.together, queued.sampled), (None, 5));
+    assert!((queued.mean().unwrap() - 1.005e-3).abs() < 1e-6 && (queued.at_once - 1.6e-3).abs() < 1e-9);
     spread.add_together(&[(1.9e-3, 0.0), (1.8e-3, 0.0)], 1.95e-3);
-    assert_eq!(spread.together().map(|together| together.0), Some(2));
+    assert_eq!(spread.together.map(|together| together.0), Some(2));
     assert!((spread.slower_on(2) - 1.8).abs() < 1e-9 && (spread.slower_on(4) - 3.4).abs() < 1e-9);
     assert_eq!(spread.slower_on(1), 1.0);
     // They join the sample with the time that they would have taken alone, and took less time than
     // one by one.
     assert!((spread.mean().unwrap() - 1.014e-3).abs() < 1e-6, "{:?}", spread.mean());
-    assert_eq!(spread.sampled(), 5);
-    assert!((spread.at_once() - 1.75e-3).abs() < 1e-9);
+    assert_eq!(spread.sampled, 5);
+    assert!((spread.at_once - 1.75e-3).abs() < 1e-9);
 }
 
 fn sampled(items: usize, seconds: f64) -> Sampled {
@@ -72,7 +72,7 @@ fn the_first_stretch_says_nothing_of_the_others() {
     for seconds in [2.0, 3.0, 2.0] {
         spread.add(sampled(1, seconds));
     }
-    assert_eq!((spread.mean(), spread.most(), spread.sampled()), (Some(2.0), 3.0, 5));
+    assert_eq!((spread.mean(), spread.most, spread.sampled), (Some(2.0), 3.0, 5));
     // Computed by hand: the standard deviation is 0.8165, Student's t for 3 is 3.182, so 3.182 *
     // 0.8165 / 2 on a mean of 2.
     assert!((spread.margin(1e9).unwrap() - 0.6495).abs() < 1e-3);
@@ -84,7 +84,7 @@ fn what_other_programs_took_is_left_out() {
     for queued in [0.0, 0.0, 4e-3, 0.0, 0.0] {
         spread.add(Sampled { seconds: 1e-3 + queued, queued, ..sampled(1, 0.0) });
     }
-    assert!((spread.mean().unwrap() - 1e-3).abs() < 1e-9 && (spread.most() - 1e-3).abs() < 1e-9);
+    assert!((spread.mean().unwrap() - 1e-3).abs() < 1e-9 && (spread.most - 1e-3).abs() < 1e-9);
     assert!((spread.queued() - 0.5).abs() < 1e-9, "{}", spread.queued());
     // A short call's seconds without its queue are not exact, and time in the queue can't exceed
     // the call's.
@@ -97,14 +97,14 @@ fn what_other_programs_took_is_left_out() {
     for queued in [0.0, 0.0, 4e-3, 0.0] {
         short.add(Sampled { seconds: 20e-6 + 1.01 * queued, queued, ..sampled(1, 0.0) });
     }
-    assert_eq!((short.mean(), short.sampled()), (Some(20e-6), 4));
+    assert_eq!((short.mean(), short.sampled), (Some(20e-6), 4));
 }
 
 #[test]
 fn what_fresh_pages_took_is_told_apart() {
     let mut spread = Spread::default();
     (0..5).for_each(|_| spread.add(Sampled { fresh: 130e-6, ..sampled(1, 240e-6) }));
-    assert!((spread.mean().unwrap() - 110e-6).abs() < 1e-9 && (spread.fresh() - 130e-6).abs() < 1e-9);
+    assert!((spread.mean().unwrap() - 110e-6).abs() < 1e-9 && (spread.fresh - 130e-6).abs() < 1e-9);
     // A call takes some time, whatever the assumed price of a page.
     let mut spread = Spread::default();
     (0..5).for_each(|_| spread.add(Sampled { fresh: 300e-6, ..sampled(1, 240e-6) }));
@@ -114,11 +114,11 @@ fn what_fresh_pages_took_is_told_apart() {
 #[test]
 fn the_least_handling_is_an_items_own() {
     let mut spread = Spread::default();
-    assert_eq!(spread.handling(), None);
+    assert_eq!(spread.handling, None);
     for handling in [0.0, 300e-9, 50e-9, 170e-9] {
         spread.add(Sampled { handling, ..sampled(1, 1e-6) });
     }
-    assert_eq!(spread.handling(), Some(50e-9));
+    assert_eq!(spread.handling, Some(50e-9));
 }
 
 #[test]

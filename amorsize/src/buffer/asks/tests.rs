@@ -15,17 +15,17 @@ thread_local! {
 /// Asks of an input that has `least` items at least, in a process with other threads that do
 /// nothing.
 fn asks(least: usize) -> Asks {
-    let mut asks = Asks { others_ran: || Some(OTHERS_RAN.get()), ..Asks::default() };
+    let mut asks = Asks { others_ran: OthersRan(|| Some(OTHERS_RAN.get())), ..Asks::default() };
     asks.begin_run(least);
     asks
 }
 
 /// The same, in a process with other threads that run.
 fn asks_among_others(least: usize) -> Asks {
-    let others_ran = || {
+    let others_ran = OthersRan(|| {
         OTHERS_RAN.set(OTHERS_RAN.get() + micros(100));
         Some(OTHERS_RAN.get())
-    };
+    });
     Asks { others_ran, ..asks(least) }
 }
 

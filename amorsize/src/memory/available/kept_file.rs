@@ -1,9 +1,9 @@
-//! Files of the kernel: those that are read again and again, and those that are read once.
+//! Files of the kernel that are read again and again.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The first size of the buffer, in bytes: the longest of the files, `memory.stat`, has 2 KiB. A
 /// longer one makes the buffer grow.
@@ -72,24 +72,6 @@ impl KeptFile {
     pub(super) fn text<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b str> {
         std::str::from_utf8(self.bytes(buffer)?).ok()
     }
-}
-
-/// The whole of a file that comes in pieces, in few reads: the kernel tells its length only by
-/// writing it.
-pub(super) fn read_long(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let (mut text, mut length) = (vec![0; 4 * USUAL_LENGTH], 0);
-    loop {
-        match file.read(&mut text[length..])? {
-            0 => break,
-            read => length += read,
-        }
-        if text.len() - length < USUAL_LENGTH {
-            text.resize(2 * text.len(), 0);
-        }
-    }
-    text.truncate(length);
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! memory 1.1 us. Measured on a 2-core AMD EPYC with Linux 6.18, with four cgroups of both versions
 //! on the way up, by `cargo test --release -p amorsize --lib -- --ignored --nocapture how_long`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::super::working::NOISE;
 use super::cgroup::Cgroups;
-use super::kept_file::{Buffer, KeptFile, read_long};
+use super::kept_file::{Buffer, KeptFile};
 use super::machine::{self, ResourceLimits};
 use crate::system::calls::max_resident;
 use crate::system::process::{Found, PerProcess};
@@ -28,7 +28,7 @@ pub(crate) fn available() -> Option<ByteSize> {
 /// The machine's memory, whatever the limits of the process.
 #[cfg(any(test, feature = "picture"))]
 pub(crate) fn installed() -> Option<ByteSize> {
-    machine::total(&std::fs::read_to_string("/proc/meminfo").ok()?)
+    machine::total(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
 /// The total time in which a task of the process's cgroup, or else of the machine, waited for
@@ -68,7 +68,7 @@ fn resident_now() -> Option<ByteSize> {
 /// larger one's figure. Then the peak comes from `/proc`, which takes 13 us.
 pub(crate) fn peak_resident() -> Option<ByteSize> {
     static IS_OWN: PerProcess<Found> = PerProcess::new();
-    let read = || machine::peak_resident(&std::fs::read_to_string("/proc/self/status").ok()?);
+    let read = || machine::peak_resident(&fs::read_to_string("/proc/self/status").ok()?);
     let told = max_resident();
     let is_own = IS_OWN.get(Found::new).0.get(|| match (told, read()) {
         (Some(told), Some(own)) => (told <= own + ByteSize::new(NOISE)).into(),
@@ -122,7 +122,7 @@ impl SystemMemory {
         let cgroups = self.cgroups.available(&mut self.buffer);
         let machine = self.meminfo.text(&mut self.buffer).and_then(machine::available);
         let limits = self.limits.text(&mut self.buffer).map(ResourceLimits::parse);
-        let limits = limits.filter(|limits| limits.are_set());
+        let limits = limits.filter(|limits| *limits != ResourceLimits::default());
         let limits = limits.and_then(|limits| limits.left(self.statm.text(&mut self.buffer)));
         [cgroups, machine, limits].into_iter().flatten().min()
     }
@@ -142,7 +142,7 @@ impl SystemMemory {
             return;
         }
         // A path may not be UTF-8. Its replacement text finds no cgroup, but finds those above.
-        let mountinfo = read_long(&self.root.join("proc/self/mountinfo")).ok();
+        let mountinfo = fs::read(&self.root.join("proc/self/mountinfo")).ok();
         let mountinfo = mountinfo.as_deref().map(String::from_utf8_lossy);
         self.cgroups = Cgroups::find(&String::from_utf8_lossy(own), mountinfo.as_deref(), &self.root);
         self.found_for = Some(own.into());

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::system::process::Found;
+use crate::system::calls::madvise::page_size;
 use crate::units::ByteSize;
 
 /// `MemAvailable`: the kernel's own estimate of the memory that can be taken without swapping.
@@ -60,10 +60,6 @@ impl ResourceLimits {
         Self { address_space: soft(limits, "Max address space"), data: soft(limits, "Max data size") }
     }
 
-    pub(super) fn are_set(self) -> bool {
-        self.address_space.is_some() || self.data.is_some()
-    }
-
     /// The bytes that the limits leave beside those that the process has mapped.
     pub(super) fn left(self, statm: Option<&str>) -> Option<ByteSize> {
         [self.address_space_left(statm), self.data_left(statm)].into_iter().flatten().min()
@@ -109,28 +105,13 @@ pub(super) fn peak_resident(status: &str) -> Option<ByteSize> {
 
 fn pages(statm: &str, field: usize) -> Option<ByteSize> {
     let pages = number(word(statm, field)?)?;
-    Some(ByteSize::new(page_size()?) * pages)
+    Some(ByteSize::of_usize(page_size()?) * pages)
 }
 
 /// The total time in which at least one task waited for memory.
 pub(super) fn stalled(pressure: &str) -> Option<Duration> {
     let total = after(pressure, "some ")?.split(' ').find_map(|figure| figure.strip_prefix("total="))?;
     number(total).map(Duration::from_micros)
-}
-
-/// The size of a page: 4 KiB on most machines, 16 or 64 KiB on some. It is in the auxiliary vector
-/// (`AT_PAGESZ`), which the kernel shows as pairs of words.
-pub(super) fn page_size() -> Option<u64> {
-    const AT_PAGESZ: usize = 6;
-    static PAGE: Found = Found::new();
-    let read = || {
-        let vector = fs::read("/proc/self/auxv").ok()?;
-        let (words, _) = vector.as_chunks::<{ size_of::<usize>() }>();
-        let (pairs, _) = words.as_chunks::<2>();
-        let page = pairs.iter().find(|[key, _]| usize::from_ne_bytes(*key) == AT_PAGESZ);
-        page.map(|[_, size]| usize::from_ne_bytes(*size) as u64)
-    };
-    Some(PAGE.get(|| read().unwrap_or(0))).filter(|&bytes| bytes > 0)
 }
 
 #[cfg(test)]
@@ -154,9 +135,8 @@ mod tests {
 
     #[test]
     fn resource_limits_leave_what_is_not_mapped() {
-        let page = page_size().unwrap();
+        let page = page_size().unwrap() as u64;
         let limits = ResourceLimits::parse(LIMITS);
-        assert!(limits.are_set());
         assert_eq!(limits.left(Some("1000 500 300 10 0 400 0\n")).unwrap(), (1 << 30) - 1000 * page);
         let data = ResourceLimits { address_space: None, ..limits };
         assert_eq!(data.left(Some("1000 500 300 10 0 400 0\n")).unwrap(), (2 << 30) - 400 * page);
@@ -168,7 +148,6 @@ mod tests {
     fn without_resource_limits_they_leave_everything() {
         let limits =
             ResourceLimits::parse("Max address space         unlimited            unlimited            bytes\n");
-        assert!(!limits.are_set());
         assert_eq!(limits.left(Some("1000 500 300 10 0 400 0\n")), None);
     }
 

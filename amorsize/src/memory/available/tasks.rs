@@ -14,7 +14,6 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use super::kept_file::read_long;
 use super::machine::{self, ResourceLimits, number, soft, text, word};
 use super::{Started, cgroup};
 use crate::system::cores;
@@ -50,7 +49,7 @@ fn most_under(root: &Path, space: &Space, started: Started, enough: usize) -> us
     let limits = read("proc/self/limits").unwrap_or_default();
     let by_space = most_by_space(ResourceLimits::parse(&limits), read("proc/self/statm").as_deref(), space, started);
     let by_cgroups = read("proc/self/cgroup").and_then(|own| {
-        let mountinfo = read_long(&root.join("proc/self/mountinfo")).ok();
+        let mountinfo = fs::read(&root.join("proc/self/mountinfo")).ok();
         cgroup::tasks_left(&own, mountinfo.as_deref().map(String::from_utf8_lossy).as_deref(), root)
     });
     let by_cgroups = by_cgroups.map(|left| half(left, started.now));
@@ -199,8 +198,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::machine::page_size;
     use super::*;
+    use crate::system::calls::madvise::page_size;
     use crate::system::recorded::Recorded;
 
     const NONE: Started = Started { now: 0, most: 0, stack: None };
@@ -250,7 +249,7 @@ mod tests {
 
     #[test]
     fn half_of_the_address_space_that_is_left_holds_stacks_and_arenas() {
-        let page = page_size().unwrap();
+        let page = page_size().unwrap() as u64;
         // The mapped 25,600 pages leave nothing.
         let limit = |left: u64| (25_600 * page + left).to_string();
         let most_of = |left: u64, started| most(&machine(&[("Max address space", &limit(left))], &[]), started);
@@ -267,7 +266,7 @@ mod tests {
         // With 2 GiB left, then 15 threads with an arena each, then their arenas alone.
         let most_of = |mapped: ByteSize, started| {
             let limits = ResourceLimits::parse(&format!("Max address space {limit} unlimited bytes"));
-            let statm = format!("{} 0 0 0 0 0 0", mapped.as_u64() / page_size().unwrap());
+            let statm = format!("{} 0 0 0 0 0 0", mapped.as_u64() / page_size().unwrap() as u64);
             let space = Space { mapped_before: ByteSize::gib(2), ..SPACE };
             most_by_space(limits, Some(&statm), &space, started).unwrap()
         };
@@ -283,7 +282,7 @@ mod tests {
 
     #[test]
     fn data_holds_stacks_alone() {
-        let page = page_size().unwrap();
+        let page = page_size().unwrap() as u64;
         let limit = (12_800 * page + (100 << 20)).to_string();
         assert_eq!(most(&machine(&[("Max data size", &limit)], &[]), NONE), 25);
     }
@@ -420,7 +419,7 @@ mod tests {
         ) {
             let space = Space { stack: ByteSize::new(stack), arena: ARENA, arenas, mapped_before: ByteSize::ZERO };
             let started = started(now, now + before);
-            let limit = ByteSize::new(left) + ByteSize::new(page_size().unwrap()) * pages;
+            let limit = ByteSize::new(left) + ByteSize::of_usize(page_size().unwrap()) * pages;
             let limits = ResourceLimits::parse(&format!("Max address space {} unlimited bytes", limit.as_u64()));
             let most = most_by_space(limits, Some(&format!("{pages} 0 0 0 0 0 0")), &space, started).unwrap();
             let half = (left + space.taken(started, limit.saturating_sub(ByteSize::new(left))).as_u64()) / 2;

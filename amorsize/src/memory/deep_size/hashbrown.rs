@@ -34,6 +34,15 @@ mod tests {
             let set: HashSet<u64, RandomState> = (0..len).collect();
             assert_eq!(set.heap_size(), set.allocation_size());
         }
+        // Those with a gap between buckets and control bytes.
+        for len in [1, 5, 10, 20] {
+            let bytes: HashSet<u8, RandomState> = (0..len).collect();
+            assert_eq!(bytes.heap_size(), bytes.allocation_size());
+            let threes: HashSet<[u8; 3], RandomState> = (0..len).map(|i| [i; 3]).collect();
+            assert_eq!(threes.heap_size(), threes.allocation_size());
+            let fives: HashSet<[u8; 5], RandomState> = (0..len).map(|i| [i; 5]).collect();
+            assert_eq!(fives.heap_size(), fives.allocation_size());
+        }
         let mut table = HashTable::new();
         table.insert_unique(1, String::from("ab"), |_| 1);
         assert_eq!(table.heap_size(), table.allocation_size() + 2);

@@ -103,14 +103,16 @@ mod uuid;
 /// - The content of an `Arc` or `Rc` is divided by its number of owners. So a sole owner counts all
 ///   of it, as a `Box` does. The results of a run count an allocation that they share once in all
 ///   of them together: the first ones count most of it, and later ones take over when those are
-///   handed over (from 4 KiB on; smaller ones are divided by their present number of owners). An
-///   owner outside of the run, such as a cache or a shared parameter, counts its part too. So a run
-///   counts up to all of an allocation that only such an owner would keep alive, and too little of
-///   one that only the run keeps alive after that owner is gone.
+///   handed over (from 4 KiB on; smaller ones, and those that are too many to be noted, are divided
+///   by their present number of owners). An owner outside of the run, such as a cache or a shared
+///   parameter, counts its part too. So a run counts up to all of an allocation that only such an
+///   owner would keep alive, and too little of one that only the run keeps alive after that owner
+///   is gone.
 /// - A lock that another thread holds counts as empty, because waiting for it could hang the run.
-/// - Hash tables count to the byte. The nodes of a `BTreeMap` can't be seen; they are estimated
-///   from its length, between 12 % too low if it was filled in ascending order and 65 % too high if
-///   it was collected. Bytes that its entries own count exactly.
+/// - Hash tables count to the byte; one from which many entries were removed may count for less.
+///   The nodes of a `BTreeMap` can't be seen; they are estimated from its length, between 12 % too
+///   low if it was filled in ascending order and 65 % too high if it was collected. Bytes that its
+///   entries own count exactly.
 ///
 /// # Types that have it
 ///
@@ -206,10 +208,25 @@ fn pairs<'a, K: DeepSize + 'a, V: DeepSize + 'a>(pairs: impl IntoIterator<Item =
     }
 }
 
+/// The control bytes that a hash table compares at a time, by hashbrown's `src/control/group/`: 16
+/// with the vector instructions of x86 and of LoongArch, else those of a word.
+const GROUP: usize = if cfg!(any(target_feature = "sse2", all(target_arch = "loongarch64", target_feature = "lsx"))) {
+    16
+} else if cfg!(any(target_arch = "aarch64", target_arch = "wasm32", target_arch = "x86_64")) {
+    8
+} else {
+    size_of::<usize>()
+};
+
 /// The bytes of a hash table of the standard library (hashbrown): 8/7 of the capacity rounded up to
-/// a power of two buckets, each with one control byte, and a group of 16 more control bytes.
+/// a power of two buckets, a gap behind which groups are aligned, a control byte for each bucket,
+/// and a group more of them.
 fn hash_table(capacity: usize, entry: usize) -> usize {
-    if capacity == 0 { 0 } else { (capacity * 8).div_ceil(7).next_power_of_two() * (entry + 1) + 16 }
+    if capacity == 0 {
+        return 0;
+    }
+    let buckets = (capacity * 8).div_ceil(7).next_power_of_two();
+    (buckets * entry).next_multiple_of(GROUP) + buckets + GROUP
 }
 
 /// The bytes of a B-tree of the standard library. Leaves have room for 11 entries beside a link and

@@ -34,7 +34,7 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: impl Fn() -> usize) -> usize {
     let all = (counters + size_of_val(value)).saturating_add(heap);
     if all >= LEAST {
         let address = (&raw const *value).cast::<()>().addr();
-        if let Some(part) = in_shares(|shares| shares.part_of_next(address, &owners)) {
+        if let Some(part) = in_shares(|shares, budget| shares.part_of_next(address, budget, &owners)) {
             return (all as f64 * part).ceil() as usize;
         }
     }
@@ -42,32 +42,10 @@ fn share<T: DeepSize + ?Sized>(value: &T, owners: impl Fn() -> usize) -> usize {
     all.div_ceil(owners().max(1))
 }
 
-#[derive(Default)]
-struct Asked {
-    /// The number of calls of [`asked_once`] on the stack.
-    depth: usize,
-    /// The sizes found so far, by address; 0 while a search for one goes on.
-    heap: HashMap<usize, usize>,
-}
-
 thread_local! {
-    /// It has no destructor, so the destructor of another thread-local can still ask a value.
-    static ASKED: RefCell<ManuallyDrop<Asked>> = RefCell::default();
-    static AT_END: FreeAtEnd = const { FreeAtEnd };
-}
-
-/// Frees the memory of a thread's answers when the thread ends.
-struct FreeAtEnd;
-
-impl Drop for FreeAtEnd {
-    fn drop(&mut self) {
-        // Not during a question: that frees the answers itself, since this is gone.
-        ASKED.with_borrow_mut(|asked| {
-            if asked.depth == 0 {
-                asked.heap = HashMap::new();
-            }
-        });
-    }
+    /// The sizes found so far, by address; 0 while a search for one goes on. It has no destructor,
+    /// so the destructor of another thread-local can still ask a value.
+    static ASKED: RefCell<ManuallyDrop<HashMap<usize, usize>>> = RefCell::default();
 }
 
 /// The heap size of a value to which several ways may lead from the same result.
@@ -75,34 +53,23 @@ impl Drop for FreeAtEnd {
 /// Without memory a graph would be walked once for each of its paths, and there can be
 /// exponentially many; a cycle would never end.
 fn asked_once<T: DeepSize + ?Sized>(value: &T) -> usize {
-    struct Level;
+    /// Frees the answers, even if a value panics: an address may become another value's.
+    struct Outermost;
 
-    impl Drop for Level {
+    impl Drop for Outermost {
         fn drop(&mut self) {
-            ASKED.with_borrow_mut(|asked| {
-                asked.depth -= 1;
-                // After the outermost value, an address may become another value's.
-                if asked.depth == 0 {
-                    asked.heap.clear();
-                    if AT_END.try_with(|_| ()).is_err() {
-                        asked.heap = HashMap::new();
-                    }
-                }
-            });
+            ASKED.with_borrow_mut(|asked| **asked = HashMap::new());
         }
     }
 
     let address = (&raw const *value).cast::<()>().addr();
-    if let Some(known) = ASKED.with_borrow(|asked| asked.heap.get(&address).copied()) {
+    if let Some(known) = ASKED.with_borrow(|asked| asked.get(&address).copied()) {
         return known;
     }
-    ASKED.with_borrow_mut(|asked| {
-        asked.depth += 1;
-        asked.heap.insert(address, 0);
-    });
-    let _level = Level;
+    let _outermost = ASKED.with_borrow(|asked| asked.is_empty()).then(|| Outermost);
+    ASKED.with_borrow_mut(|asked| asked.insert(address, 0));
     let heap = value.heap_size();
-    ASKED.with_borrow_mut(|asked| asked.heap.insert(address, heap));
+    ASKED.with_borrow_mut(|asked| asked.insert(address, heap));
     heap
 }
 
@@ -183,7 +150,7 @@ mod tests {
         let one = Arc::new(Panics);
         let two = Arc::clone(&one);
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| two.heap_size())).is_err());
-        ASKED.with_borrow(|asked| assert!(asked.depth == 0 && asked.heap.is_empty()));
+        assert_eq!(ASKED.with_borrow(|asked| asked.capacity()), 0);
     }
 
     #[test]

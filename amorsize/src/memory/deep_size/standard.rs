@@ -167,59 +167,47 @@ impl<T: DeepSize, const N: usize> DeepSize for [T; N] {
     }
 }
 
-impl<T: DeepSize> DeepSize for Vec<T> {
-    fn heap_size(&self) -> usize {
-        (self.capacity() * size_of::<T>()).saturating_add(elements(self))
-    }
+/// Types that can own bytes whatever their content, each with the number of them.
+macro_rules! owning {
+    ($([$($generics:tt)*] $type:ty, |$this:ident| $heap:expr;)*) => {$(
+        impl<$($generics)*> DeepSize for $type {
+            fn heap_size(&self) -> usize {
+                let $this = self;
+                $heap
+            }
+        }
+    )*};
 }
 
-impl<T: DeepSize> DeepSize for VecDeque<T> {
-    fn heap_size(&self) -> usize {
-        (self.capacity() * size_of::<T>()).saturating_add(elements(self))
-    }
-}
-
-impl<T: DeepSize> DeepSize for BinaryHeap<T> {
-    fn heap_size(&self) -> usize {
-        (self.capacity() * size_of::<T>()).saturating_add(elements(self))
-    }
-}
-
-impl<T: DeepSize> DeepSize for LinkedList<T> {
-    fn heap_size(&self) -> usize {
-        // Each node holds two links beside the element.
-        (self.len() * (size_of::<T>() + 2 * size_of::<usize>())).saturating_add(elements(self))
-    }
-}
-
-impl DeepSize for String {
-    fn heap_size(&self) -> usize {
-        self.capacity()
-    }
-}
-
-impl DeepSize for OsString {
-    fn heap_size(&self) -> usize {
-        self.capacity()
-    }
-}
-
-impl DeepSize for PathBuf {
-    fn heap_size(&self) -> usize {
-        self.capacity()
-    }
-}
-
-impl DeepSize for CString {
-    fn heap_size(&self) -> usize {
-        self.as_bytes_with_nul().len()
-    }
-}
-
-impl<T: DeepSize + ?Sized> DeepSize for Box<T> {
-    fn heap_size(&self) -> usize {
-        (**self).deep_size()
-    }
+owning! {
+    [] String, |this| this.capacity();
+    [] OsString, |this| this.capacity();
+    [] PathBuf, |this| this.capacity();
+    [] CString, |this| this.as_bytes_with_nul().len();
+    // The spare capacity can't be seen.
+    [] FromUtf8Error, |this| this.as_bytes().len();
+    [] Output, |this| this.stdout.heap_size() + this.stderr.heap_size();
+    [] VarError, |this| match this {
+        VarError::NotPresent => 0,
+        VarError::NotUnicode(value) => value.heap_size(),
+    };
+    [T: DeepSize + ?Sized] Box<T>, |this| (**this).deep_size();
+    [T: DeepSize + ?Sized] Pin<Box<T>>, |this| (**this).deep_size();
+    [T: DeepSize] Vec<T>, |this| (this.capacity() * size_of::<T>()).saturating_add(elements(this));
+    [T: DeepSize] VecDeque<T>, |this| (this.capacity() * size_of::<T>()).saturating_add(elements(this));
+    [T: DeepSize] BinaryHeap<T>, |this| (this.capacity() * size_of::<T>()).saturating_add(elements(this));
+    // Each node holds two links beside the element.
+    [T: DeepSize] LinkedList<T>, |this| {
+        (this.len() * (size_of::<T>() + 2 * size_of::<usize>())).saturating_add(elements(this))
+    };
+    [T: DeepSize, S] HashSet<T, S>, |this| hash_table(this.capacity(), size_of::<T>()).saturating_add(elements(this));
+    [K: DeepSize, V: DeepSize, S] HashMap<K, V, S>, |this| {
+        hash_table(this.capacity(), size_of::<(K, V)>()).saturating_add(pairs(this))
+    };
+    [T: DeepSize] BTreeSet<T>, |this| b_tree(this.len(), size_of::<T>()).saturating_add(elements(this));
+    [K: DeepSize, V: DeepSize] BTreeMap<K, V>, |this| {
+        b_tree(this.len(), size_of::<K>() + size_of::<V>()).saturating_add(pairs(this))
+    };
 }
 
 impl<B: ?Sized + ToOwned<Owned: DeepSize>> DeepSize for Cow<'_, B> {
@@ -300,60 +288,9 @@ impl<T: DeepSize + Copy> DeepSize for Cell<T> {
     }
 }
 
-impl<T: DeepSize + ?Sized> DeepSize for Pin<Box<T>> {
-    fn heap_size(&self) -> usize {
-        (**self).deep_size()
-    }
-}
-
-impl DeepSize for Output {
-    fn heap_size(&self) -> usize {
-        self.stdout.heap_size() + self.stderr.heap_size()
-    }
-}
-
-impl DeepSize for FromUtf8Error {
-    fn heap_size(&self) -> usize {
-        // The spare capacity can't be seen.
-        self.as_bytes().len()
-    }
-}
-
-impl DeepSize for VarError {
-    fn heap_size(&self) -> usize {
-        match self {
-            Self::NotPresent => 0,
-            Self::NotUnicode(value) => value.heap_size(),
-        }
-    }
-}
-
-impl<K: DeepSize, V: DeepSize, S> DeepSize for HashMap<K, V, S> {
-    fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<(K, V)>()).saturating_add(pairs(self))
-    }
-}
-
-impl<T: DeepSize, S> DeepSize for HashSet<T, S> {
-    fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<T>()).saturating_add(elements(self))
-    }
-}
-
-impl<K: DeepSize, V: DeepSize> DeepSize for BTreeMap<K, V> {
-    fn heap_size(&self) -> usize {
-        b_tree(self.len(), size_of::<K>() + size_of::<V>()).saturating_add(pairs(self))
-    }
-}
-
-impl<T: DeepSize> DeepSize for BTreeSet<T> {
-    fn heap_size(&self) -> usize {
-        b_tree(self.len(), size_of::<T>()).saturating_add(elements(self))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::GROUP;
     use super::*;
 
     #[test]
@@ -430,7 +367,7 @@ mod tests {
         // byte; the tree 28,224 bytes when they were inserted one by one, and 18,432 when they were
         // collected, which packs it.
         let scrambled = || (0..1000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15), i));
-        assert_eq!(HashMap::<u64, u64>::from_iter(scrambled()).heap_size(), 34_832);
+        assert_eq!(HashMap::<u64, u64>::from_iter(scrambled()).heap_size(), 34_816 + GROUP);
         let tree = BTreeMap::<u64, u64>::from_iter(scrambled()).heap_size();
         assert_eq!(BTreeMap::from([(1u64, 2u64)]).heap_size(), 192);
         assert!((28_224..28_224 * 11 / 10).contains(&tree), "{tree}");

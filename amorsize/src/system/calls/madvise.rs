@@ -3,36 +3,31 @@
 use std::ops::Range;
 
 /// Bytes of a page, if the system can be asked for pages.
-pub(crate) fn page_size() -> Option<usize> {
-    system::page_size()
-}
+pub(crate) use system::page_size;
 
 /// Backs the memory at these addresses, as if it had been written to, and leaves what is in it.
-/// Returns false if the system does not know such a request. Memory that is not the process's own,
-/// or that can't be written, stays as it is.
-pub(crate) fn populate(part: Range<usize>) -> bool {
-    system::populate(part)
-}
+/// Memory that is not the process's own, or that can't be written, stays as it is. So does all
+/// memory where the system does not know such a request: Linux does since 5.14.
+pub(crate) use system::populate;
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::{io, ptr};
+    use std::ptr;
 
     use super::*;
 
-    pub(super) fn page_size() -> Option<usize> {
+    pub(crate) fn page_size() -> Option<usize> {
         // SAFETY: it reads a constant of the system.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
         usize::try_from(page).ok().filter(|page| page.is_power_of_two())
     }
 
-    pub(super) fn populate(part: Range<usize>) -> bool {
+    pub(crate) fn populate(part: Range<usize>) {
         let start = ptr::without_provenance_mut(part.start);
         // SAFETY: this advice changes how memory is backed and never what is in it, even if other
         // threads read or write it meanwhile. The system looks at the addresses and not through the
         // pointer, and refuses those at which it has mapped nothing.
-        let answer = unsafe { libc::madvise(start, part.len(), libc::MADV_POPULATE_WRITE) };
-        answer == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EINVAL)
+        unsafe { libc::madvise(start, part.len(), libc::MADV_POPULATE_WRITE) };
     }
 }
 
@@ -40,13 +35,11 @@ mod system {
 mod system {
     use super::*;
 
-    pub(super) fn page_size() -> Option<usize> {
+    pub(crate) fn page_size() -> Option<usize> {
         None
     }
 
-    pub(super) fn populate(_part: Range<usize>) -> bool {
-        false
-    }
+    pub(crate) fn populate(_part: Range<usize>) {}
 }
 
 #[cfg(all(test, target_os = "linux", not(loom)))]
@@ -58,17 +51,17 @@ mod tests {
         let page = page_size().unwrap();
         let mut bytes: Vec<u8> = (0..4 * page).map(|index| index as u8).collect();
         let start = bytes.as_ptr().addr().next_multiple_of(page);
-        _ = populate(start..start + 2 * page);
+        populate(start..start + 2 * page);
         assert!(bytes.iter().enumerate().all(|(index, &byte)| byte == index as u8));
         bytes[2 * page] += 1;
         assert_eq!(bytes[2 * page], 1);
     }
 
     #[test]
-    fn memory_that_nobody_has_and_addresses_within_a_page_are_refused() {
+    fn memory_that_nobody_has_and_addresses_within_a_page_are_left_alone() {
         let page = page_size().unwrap();
-        assert!(!populate(page / 2..page));
-        // The first page belongs to nobody. Some systems know the request, others refuse it.
-        _ = populate(0..page);
+        populate(page / 2..page);
+        // The first page belongs to nobody.
+        populate(0..page);
     }
 }
