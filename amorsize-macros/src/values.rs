@@ -159,11 +159,13 @@ pub(crate) fn directory(key: &Ident, literal: Option<&Lit>, example: &str) -> Re
 
 /// A number or a text.
 pub(crate) fn version(literal: Option<&Lit>) -> Result<TokenStream, Mistake> {
+    if let Some(Lit::Int(int)) = literal
+        && let Ok(number) = int.base10_parse::<u64>()
+    {
+        // A suffix would be another type than the runtime's.
+        return Ok(quote!(Number(#number)));
+    }
     let (wrong, example) = match literal {
-        Some(Lit::Int(int)) if let Ok(number) = int.base10_parse::<u64>() => {
-            // A suffix would be another type than the runtime's.
-            return Ok(quote!(Number(#number)));
-        }
         Some(Lit::Str(text)) if !text.value().is_empty() => return Ok(quote!(Text(#text))),
         Some(Lit::Str(_)) => ("`version` can't be empty", "use a number or a text, such as `version = 1`"),
         Some(Lit::Float(_)) => {
