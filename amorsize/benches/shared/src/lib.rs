@@ -14,7 +14,7 @@ mod peak;
 mod readme;
 
 pub use arguments::{Arguments, write_figures};
-pub use figures::{MissingMarker, replace, wrap};
+pub use figures::{replace, wrap};
 pub use load::{Heavy, Load};
 pub use machine::{available_bytes, locked_version, machine, today};
 pub use peak::Peak;
