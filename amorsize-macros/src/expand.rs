@@ -376,7 +376,7 @@ impl Settings {
                 Value::Constant(value) => {
                     // The compiler judges it at the definition, even if nothing calls the wrapper.
                     let judged = judged(key, *takes, value, function.options);
-                    // The expression may call a macro that says any name, and items have no hygiene.
+                    // The expression may call a macro that says any name: items have no hygiene.
                     let name = format_ident!("__AMORSIZE_{}", key.to_string().to_uppercase());
                     let ty = ty.unwrap_or_else(|| type_of(*takes, function.options));
                     settings.constants.extend(quote!(const #name: #ty = #judged;));

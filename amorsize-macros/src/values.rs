@@ -54,8 +54,8 @@ pub(crate) fn switched_on(span: Span) -> Expr {
 
 // The literal of the functions below is `None` for a negative number.
 
-/// A whole number of 1 or more. `left_out` goes on with what happens without the option. The runtime
-/// judges whether a number is too large; a help proposes none above `most`.
+/// A whole number of 1 or more. `left_out` goes on with what happens without the option. The
+/// runtime judges whether a number is too large; a help proposes none above `most`.
 pub(crate) fn count(key: &Ident, literal: Option<&Lit>, left_out: &str, most: u32) -> Result<TokenStream, Mistake> {
     let is_taken = |number: f64| number >= 1.0 && number <= most.into();
     let help = match literal {
