@@ -2,35 +2,21 @@
 //! one.
 #![cfg(target_os = "linux")]
 
+#[path = "common/child.rs"]
+mod child;
 #[path = "common/limited.rs"]
 mod limited;
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use amorsize::{ByteSize, batched};
+use child::{run_inside_by, told};
 use limited::Limited;
 
 /// The limit of the cgroup. The test's own process needs a few MiB of it.
 const LIMIT: ByteSize = ByteSize::mib(256);
-/// Tells the process inside which cgroup it is in.
-const INSIDE: &str = "AMORSIZE_TEST_CGROUP";
-
-/// Runs a test of this file in a process that is inside from its start.
-fn run(limited: &Limited, test: &str) {
-    let output = limited
-        .command(&std::env::current_exe().unwrap())
-        .args([test, "--exact", "--ignored", "--nocapture"])
-        .env(INSIDE, limited.folder())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{test} inside: {}\n{out}\n{err}", output.status);
-    assert!(out.contains("1 passed"), "{test} did not run:\n{out}");
-    out.lines().filter(|line| line.starts_with("inside:")).for_each(|line| println!("{line}"));
-}
 
 /// One test for all, so that there is one cgroup at a time.
 #[test]
@@ -42,25 +28,21 @@ fn a_run_keeps_to_the_limit_of_a_cgroup_above_its_own() {
             return;
         }
     };
-    run(&limited, "inside_the_budget_is_of_what_the_cgroup_leaves");
-    run(&limited, "inside_page_cache_leaves_the_budget_as_it_is");
-    run(&limited, "inside_batches_of_more_than_the_limit_finish");
-    run(&limited, "inside_a_collection_of_more_than_the_limit_is_an_error");
     let folder = limited.folder().to_owned();
+    for test in [
+        "inside_the_budget_is_of_what_the_cgroup_leaves",
+        "inside_page_cache_leaves_the_budget_as_it_is",
+        "inside_batches_of_more_than_the_limit_finish",
+        "inside_a_collection_of_more_than_the_limit_is_an_error",
+    ] {
+        let mut command = limited.command(&std::env::current_exe().unwrap());
+        run_inside_by(&mut command, test, &folder.display().to_string());
+    }
     drop(limited);
     assert!(!folder.exists(), "{} is left", folder.display());
 }
 
 // ---- what runs inside ----
-
-/// The cgroup with the limit, for a test that was started inside.
-fn inside() -> Option<PathBuf> {
-    let folder = std::env::var_os(INSIDE).map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped, not started inside a cgroup");
-    }
-    folder
-}
 
 #[batched(max_memory = 0.5)]
 fn make(index: usize) -> Vec<u8> {
@@ -82,9 +64,9 @@ fn stat(folder: &Path, name: &str) -> ByteSize {
 #[test]
 #[ignore = "is run inside a cgroup by the test above"]
 fn inside_the_budget_is_of_what_the_cgroup_leaves() {
-    let Some(folder) = inside() else { return };
+    let Some(folder) = told() else { return };
     let usage = ["memory.current", "memory.usage_in_bytes"].iter().find_map(|name| {
-        let text = fs::read_to_string(folder.join(name)).ok()?;
+        let text = fs::read_to_string(Path::new(&folder).join(name)).ok()?;
         text.trim().parse().ok().map(ByteSize::new)
     });
     let budget = budget();
@@ -97,14 +79,14 @@ fn inside_the_budget_is_of_what_the_cgroup_leaves() {
 #[test]
 #[ignore = "is run inside a cgroup by the test above"]
 fn inside_page_cache_leaves_the_budget_as_it_is() {
-    let Some(folder) = inside() else { return };
-    let before = budget();
-    let shared = stat(&folder, "shmem");
+    let Some(folder) = told() else { return };
+    let (folder, before) = (Path::new(&folder), budget());
+    let shared = stat(folder, "shmem");
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cache-{}", std::process::id()));
     let mut file = fs::File::create(&path).unwrap();
     (0..150).try_for_each(|piece| file.write_all(&make(piece))).unwrap();
     let after = budget();
-    let (shared, cache) = (stat(&folder, "shmem").saturating_sub(shared), stat(&folder, "inactive_file"));
+    let (shared, cache) = (stat(folder, "shmem").saturating_sub(shared), stat(folder, "inactive_file"));
     drop(file);
     fs::remove_file(&path).unwrap();
     if shared > ByteSize::mib(100) {
@@ -120,7 +102,7 @@ fn inside_page_cache_leaves_the_budget_as_it_is() {
 #[test]
 #[ignore = "is run inside a cgroup by the test above"]
 fn inside_batches_of_more_than_the_limit_finish() {
-    let Some(_) = inside() else { return };
+    let Some(_) = told() else { return };
     let mut handed_over = 0;
     let report = make_batched(0..1024).for_each_batch(|batch| handed_over += batch.len()).unwrap();
     println!("inside: 1 GiB in {} batches, budget {}", report.batches(), report.budget());
@@ -131,7 +113,7 @@ fn inside_batches_of_more_than_the_limit_finish() {
 #[test]
 #[ignore = "is run inside a cgroup by the test above"]
 fn inside_a_collection_of_more_than_the_limit_is_an_error() {
-    let Some(_) = inside() else { return };
+    let Some(_) = told() else { return };
     let error = make_batched(0..1024).collect::<Vec<_>>().unwrap_err();
     println!("inside: {}", error.to_string().lines().next().unwrap());
     assert!(error.is_over_budget(), "{error}");

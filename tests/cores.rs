@@ -2,49 +2,34 @@
 //! `RAYON_NUM_THREADS`. A function that waits still gets more threads.
 #![cfg(target_os = "linux")]
 
+#[path = "common/cgroups.rs"]
+mod cgroups;
+#[path = "common/child.rs"]
+mod child;
+
+use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use amorsize::process_in_batches;
-
-/// Tells the process inside the number of threads that it should find.
-const EXPECTED: &str = "AMORSIZE_TEST_CORES";
+use child::{run_inside_by, this_program, told};
 
 fn cores() -> usize {
     std::thread::available_parallelism().unwrap().get()
 }
 
 /// Runs the test below in a process that `command` starts.
-fn expect(threads: usize, mut command: Command) {
-    let output = command.env(EXPECTED, threads.to_string()).output().unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{}\n{out}\n{err}", output.status);
-}
-
-/// This program, started by the command `words`.
-fn after(words: &[&str]) -> Command {
-    let program = std::env::current_exe().unwrap();
-    let inside = ["inside_a_run_finds_the_threads_that_there_are", "--exact", "--ignored", "--nocapture"];
-    let mut command = match words {
-        [] => Command::new(program),
-        [first, others @ ..] => {
-            let mut command = Command::new(first);
-            command.args(others).arg(program);
-            command
-        }
-    };
-    command.args(inside);
-    command
+fn expect(threads: usize, command: &mut Command) {
+    run_inside_by(command, "inside_a_run_finds_the_threads_that_there_are", &threads.to_string());
 }
 
 #[test]
 #[ignore = "is run inside by the tests below"]
 fn inside_a_run_finds_the_threads_that_there_are() {
-    let Ok(expected) = std::env::var(EXPECTED) else { return };
+    let Some(expected) = told() else { return };
     let expected: usize = expected.parse().unwrap();
     let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let call = |body: &dyn Fn()| {
@@ -74,7 +59,7 @@ fn those_of_the_affinity_mask() {
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
     let first = allowed.split([',', '-']).next().unwrap();
     if Command::new("taskset").args(["-c", first, "true"]).status().is_ok_and(|status| status.success()) {
-        expect(1, after(&["taskset", "-c", first]));
+        expect(1, Command::new("taskset").args(["-c", first]).arg(std::env::current_exe().unwrap()));
     } else {
         println!("skipped, there is no taskset");
     }
@@ -83,9 +68,7 @@ fn those_of_the_affinity_mask() {
 #[test]
 fn those_that_rayon_is_told_but_no_more_than_there_are() {
     for (told, expected) in [(1, 1), (8 * cores(), cores())] {
-        let mut command = after(&[]);
-        command.env("RAYON_NUM_THREADS", told.to_string());
-        expect(expected, command);
+        expect(expected, this_program().env("RAYON_NUM_THREADS", told.to_string()));
     }
 }
 
@@ -95,34 +78,19 @@ struct Quota(PathBuf);
 impl Quota {
     /// Makes one with the time of one core, or says why that is not possible.
     fn one_core() -> Result<Self, String> {
-        let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
-        let path_of = |is: fn(&str) -> bool| {
-            own.lines().find_map(|line| {
-                let mut parts = line.splitn(3, ':').skip(1);
-                is(parts.next()?).then(|| parts.next())?
-            })
-        };
-        let (parent, file, quota) = if let Some(path) = path_of(|names| names.split(',').any(|name| name == "cpu")) {
-            (Path::new("/sys/fs/cgroup/cpu").join(path.trim_start_matches('/')), "cpu.cfs_quota_us", "100000")
-        } else {
-            let path = path_of(str::is_empty).ok_or("no cgroup can limit the time on cores")?;
-            let own = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-            let passes_on = |folder: &&Path| {
-                let passed_on = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
-                passed_on.split_whitespace().any(|name| name == "cpu")
-            };
-            (own.ancestors().find(passes_on).ok_or("no cgroup passes it on")?.to_owned(), "cpu.max", "100000 100000")
-        };
+        let (parent, is_v2) = cgroups::parent("cpu")?;
+        let (file, quota) = if is_v2 { ("cpu.max", "100000 100000") } else { ("cpu.cfs_quota_us", "100000") };
         let folder = parent.join(format!("amorsize-cores-{}", std::process::id()));
         let made = Self(folder);
         let folder = &made.0;
         fs::create_dir_all(folder.join("inner")).map_err(|error| format!("{}: {error}", folder.display()))?;
         fs::write(folder.join(file), quota).map_err(|error| format!("{}: {error}", folder.join(file).display()))?;
-        Ok(made)
+        let moved = made.command("true").output().map_err(|error| error.to_string())?;
+        if moved.status.success() { Ok(made) } else { Err("no process can be moved there".to_owned()) }
     }
 
-    fn procs(&self) -> String {
-        self.0.join("inner/cgroup.procs").display().to_string()
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        cgroups::command(&self.0.join("inner"), program)
     }
 }
 
@@ -145,12 +113,7 @@ fn those_that_the_quota_of_a_cgroup_above_its_own_pays_for() {
         Ok(quota) => quota,
         Err(reason) => return println!("skipped, no cgroup for it: {reason}"),
     };
-    let moved = "echo $$ > \"$0\" && exec \"$@\"";
-    let may = Command::new("sh").args(["-c", moved, &quota.procs(), "true"]).output().unwrap();
-    if !may.status.success() {
-        return println!("skipped, no process can be moved there");
-    }
-    expect(1, after(&["sh", "-c", moved, &quota.procs()]));
+    expect(1, &mut quota.command(std::env::current_exe().unwrap()));
     let folder = quota.0.clone();
     drop(quota);
     assert!(!folder.exists(), "{} is left", folder.display());

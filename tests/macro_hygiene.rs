@@ -25,6 +25,12 @@ mod shadowed {
     const OPTIONS: u32 = 1;
     const BATCH_SIZE: ::core::primitive::usize = 2;
 
+    macro_rules! size {
+        () => {
+            BATCH_SIZE
+        };
+    }
+
     macro_rules! assert {
         ($($tokens:tt)*) => {
             ::core::compile_error!("the user's `assert!` was called")
@@ -35,6 +41,12 @@ mod shadowed {
     pub(crate) fn shadowing<T: ::core::clone::Clone>(x: u32, y: T, z: &T) -> u32 {
         let _ = (y, z);
         x + OPTIONS
+    }
+
+    /// The expansion sees no name that another macro says.
+    #[batched(batch_size = size!())]
+    pub(crate) fn sized(x: u32) -> u32 {
+        x
     }
 
     struct DeepSize;
@@ -69,6 +81,8 @@ fn shadowed_names_do_no_harm() {
 
     let all: Vec<u32> = shadowed::shadowing_batched([1, 2], 0, &0).collect().unwrap();
     ::std::assert_eq!(all, [2, 3]);
+    let all: Vec<u32> = shadowed::sized_batched([1, 2]).collect().unwrap();
+    ::std::assert_eq!(all, [1, 2]);
     let all: Vec<u32> = shadowed::Model.method_batched([1, 2]).collect().unwrap();
     ::std::assert_eq!(all, [1, 2]);
     let counted = shadowed::Counted { field0: Vec::<u8>::with_capacity(2), heap_size: Vec::with_capacity(3) };
@@ -81,6 +95,17 @@ mod taken {
     use ::amorsize::batched;
 
     pub(crate) struct Items;
+    macro_rules! items {
+        () => {
+            Items
+        };
+    }
+
+    #[batched]
+    pub(crate) fn by_macro(_: u32, k: &items!()) -> &items!() {
+        k
+    }
+
     #[expect(dead_code, reason = "only its lifetime matters")]
     pub(crate) struct Item<'item>(pub(crate) &'item u32);
 
@@ -97,6 +122,7 @@ fn names_in_use_are_not_taken() {
         taken::same_batched([&taken::Item(&1)], &taken::Items, 1).collect::<::std::vec::Vec<_>>().unwrap().len(),
         1
     );
+    ::std::assert_eq!(taken::by_macro_batched([1], &taken::Items).collect::<::std::vec::Vec<_>>().unwrap().len(), 1);
 }
 
 /// amorsize at another path.

@@ -85,6 +85,18 @@ impl<const N: usize> Model<N> {
     }
 }
 
+struct Grid<const SIZE: usize>;
+
+impl<const SIZE: usize> Grid<SIZE> {
+    const PER_BATCH: usize = SIZE;
+
+    // The attribute takes `SIZE` itself for a constant.
+    #[batched(batch_size = Self::PER_BATCH)]
+    fn of_long_name(&self, x: u32) -> u32 {
+        x
+    }
+}
+
 struct Typed<T>(T);
 
 impl<T: Sized + Sync> Typed<T> {
@@ -112,6 +124,7 @@ fn generic<T: Sized, const N: usize>(x: T) -> T {
 #[test]
 fn expressions_can_depend_on_generic_parameters() {
     assert_eq!(Model::<2>.of_self_batched([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
+    assert_eq!(Grid::<2>.of_long_name_batched([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
     assert_eq!(Typed(1_u8).of_parameter_batched([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
     assert_eq!(Typed(1_u8).of_neither_batched([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
     assert_eq!(generic_batched::<u8, 3, _>([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);

@@ -1,5 +1,7 @@
 //! `spill`: a `collect` that always fits, and that loses nothing when it ends early.
 
+#[path = "common/child.rs"]
+mod child;
 #[path = "common/folder.rs"]
 mod folder;
 #[cfg(unix)]
@@ -7,12 +9,11 @@ mod folder;
 mod full;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::sink::JsonLines;
 use amorsize::{ByteSize, CancelToken, ErrorKind, Spilled, batched, process_in_batches};
+use child::{is_inside, run_inside_with};
 use folder::Folder;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -222,32 +223,18 @@ fn a_result_that_can_t_be_stored_is_named_and_nothing_is_lost() {
     }
 }
 
-/// Tells a process that it is a child of a test.
-const INSIDE: &str = "AMORSIZE_TEST_INSIDE";
-
-/// Runs an ignored test of this file with another directory for temporary files.
-fn run_with(directory: &Path, test: &str) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .env("TMPDIR", directory)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn a_directory_that_is_memory_is_refused_before_any_call() {
     if fs::read_to_string("/proc/mounts").is_ok_and(|mounts| mounts.contains(" /dev/shm tmpfs ")) {
-        run_with(Path::new("/dev/shm"), "inside_memory");
+        run_inside_with("inside_memory", &[("TMPDIR", "/dev/shm")]);
     }
 }
 
 #[test]
 #[ignore = "its directory is that of the whole process"]
 fn inside_memory() {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         let mut run = process_in_batches(|_: usize| -> usize { unreachable!("not called") }, 0..10);
         let error = run.spill().unwrap_err();
         assert!(error.is_invalid_option());
@@ -259,7 +246,7 @@ fn inside_memory() {
 #[cfg(unix)]
 fn when_the_disk_is_full_nothing_is_lost_and_no_name_is_left() {
     let folder = Folder::new("when_the_disk_is_full");
-    run_with(&folder.file(""), "inside_full");
+    run_inside_with("inside_full", &[("TMPDIR", folder.path().to_str().unwrap())]);
     assert!(folder.names().is_empty());
 }
 
@@ -267,7 +254,7 @@ fn when_the_disk_is_full_nothing_is_lost_and_no_name_is_left() {
 #[cfg(unix)]
 #[ignore = "its limit is that of the whole process"]
 fn inside_full() {
-    if std::env::var_os(INSIDE).is_none() {
+    if !is_inside() {
         return;
     }
     let noise = |item: u64| (item + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -4,16 +4,16 @@
 //! `AMORSIZE_SPILL_MIB=2048` for 2 GiB.
 #![cfg(target_os = "linux")]
 
+#[path = "common/child.rs"]
+mod child;
 #[path = "common/limited.rs"]
 mod limited;
 
 use std::sync::LazyLock;
 
 use amorsize::{ByteSize, batched};
+use child::{is_inside, run_inside_by};
 use limited::Limited;
-
-/// Tells the process that it is inside.
-const INSIDE: &str = "AMORSIZE_TEST_CGROUP";
 
 /// 256 KiB that no compression makes smaller; and none looks back far enough to find their
 /// repetition.
@@ -47,22 +47,15 @@ fn spill_fits_a_cgroup_of_twice_the_budget() {
             return;
         }
     };
-    let output = limited
-        .command(&std::env::current_exe().unwrap())
-        .args(["inside", "--exact", "--ignored", "--nocapture"])
-        .env(INSIDE, limited.folder())
-        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{}\n{out}\n{err}", output.status);
+    let mut command = limited.command(&std::env::current_exe().unwrap());
+    let folder = limited.folder().display().to_string();
+    run_inside_by(command.env("TMPDIR", env!("CARGO_TARGET_TMPDIR")), "inside", &folder);
 }
 
 #[test]
 #[ignore = "is run inside a cgroup by the test above"]
 fn inside() {
-    if std::env::var_os(INSIDE).is_none() {
+    if !is_inside() {
         return;
     }
     let spilled = noise_batched(0..items()).spill().unwrap();

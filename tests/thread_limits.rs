@@ -5,25 +5,25 @@
 //! below.
 #![cfg(target_os = "linux")]
 
+#[path = "common/cgroups.rs"]
+mod cgroups;
+#[path = "common/child.rs"]
+mod child;
 #[path = "common/serial.rs"]
 mod serial;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use amorsize::{Report, Warning, process_in_batches};
+use child::{run_inside, run_inside_by, told};
 use serial::alone;
 
-/// Tells the child process that it is one, and which cgroup it is in, if any.
-const INSIDE: &str = "AMORSIZE_TEST_THREAD_LIMITS";
-/// Moves the shell itself into a cgroup, so that the program that it becomes is there from its
-/// start.
-const MOVE: &str = "echo $$ > \"$0\" && exec \"$@\"";
 /// A user who has no other process.
 const USER: &str = "--reuid=54321";
 /// Tasks that a limit leaves, half of them for the run.
@@ -33,65 +33,20 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-/// Runs an ignored test of this file in a child process; the words of `command`, if any, come
-/// first.
-fn run(mut command: Command, test: &str, inside: &Path) {
-    let output = command
-        .args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
-        .env(INSIDE, inside)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{test} inside: {}\n{out}\n{err}", output.status);
-    assert!(out.contains("1 passed"), "{test} did not run:\n{out}\n{err}");
-    let told = |line: &str| line.find("inside:").map(|at| line[at..].to_owned());
-    out.lines().filter_map(told).for_each(|line| println!("{line}"));
-}
-
-fn this_program() -> PathBuf {
-    std::env::current_exe().unwrap()
-}
-
 /// A cgroup that limits tasks, removed when it is dropped.
 struct Tasks(PathBuf);
 
 impl Tasks {
     /// Makes one below the cgroup of this process, or says why that is not possible.
     fn new(name: &str) -> Result<Self, String> {
-        let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
-        let path_of = |is: fn(&str) -> bool| {
-            own.lines().find_map(|line| {
-                let mut parts = line.splitn(3, ':').skip(1);
-                is(parts.next()?).then(|| parts.next())?
-            })
-        };
-        let folder = |mount: &str, path: &str| Path::new(mount).join(path.trim_start_matches('/'));
-        let parent = match path_of(|names| names.split(',').any(|name| name == "pids")) {
-            Some(path) => folder("/sys/fs/cgroup/pids", path),
-            None => {
-                let own = folder("/sys/fs/cgroup", path_of(str::is_empty).ok_or("no cgroup can limit tasks")?);
-                let passes_on = |folder: &&Path| {
-                    let passed_on = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
-                    passed_on.split_whitespace().any(|name| name == "pids")
-                };
-                own.ancestors().find(passes_on).ok_or("no cgroup passes the limiting of tasks on")?.to_owned()
-            }
-        };
+        let (parent, _) = cgroups::parent("pids")?;
         let tasks = Self(parent.join(format!("amorsize-{name}-{}", std::process::id())));
         let says = |error: io::Error| format!("{}: {error}", tasks.0.display());
         fs::create_dir(&tasks.0).map_err(says)?;
         fs::write(tasks.0.join("pids.max"), "10000").map_err(says)?;
-        let moved = tasks.command(Path::new("true")).status().map_err(says)?;
+        let moved = cgroups::command(&tasks.0, "true").status().map_err(says)?;
         moved.success().then_some(()).ok_or_else(|| says(io::Error::other("no process can be moved there")))?;
         Ok(tasks)
-    }
-
-    /// Prepares a start of a program that is inside from its start.
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", MOVE]).arg(self.0.join("cgroup.procs")).arg(program);
-        command
     }
 }
 
@@ -104,7 +59,10 @@ impl Drop for Tasks {
 fn in_cgroup(test: &str) {
     let _alone = alone();
     match Tasks::new(test) {
-        Ok(tasks) => run(tasks.command(&this_program()), test, &tasks.0),
+        Ok(Tasks(ref folder)) => {
+            let mut command = cgroups::command(folder, std::env::current_exe().unwrap());
+            run_inside_by(&mut command, test, &folder.display().to_string());
+        }
         Err(reason) => println!("skipped, no cgroup for it: {reason}"),
     }
 }
@@ -136,7 +94,7 @@ fn the_address_space_is_left_half() {
         println!("skipped, there is no prlimit");
         return;
     }
-    run(Command::new(this_program()), "inside_half_of_the_address_space_is_left", Path::new(""));
+    run_inside("inside_half_of_the_address_space_is_left");
 }
 
 #[test]
@@ -144,18 +102,16 @@ fn a_users_tasks_are_left_half() {
     let _alone = alone();
     let other_user = || {
         let mut command = Command::new("setpriv");
-        command.args([USER, "--clear-groups"]);
+        command.args([USER, "--clear-groups"]).arg(std::env::current_exe().unwrap());
         command
     };
     // Only root may become another user, and not every user may read this program.
-    let can = other_user().arg(this_program()).arg("--list").output();
+    let can = other_user().arg("--list").output();
     if !can.is_ok_and(|output| output.status.success()) || prlimit("--nproc=10000:").is_err() {
         println!("skipped, no other user can run this program");
         return;
     }
-    let mut command = other_user();
-    command.arg(this_program());
-    run(command, "inside_half_of_a_users_tasks_are_left", Path::new(""));
+    run_inside_by(&mut other_user(), "inside_half_of_a_users_tasks_are_left", "");
 }
 
 /// Sets a limit of this process, which applies to it from then on.
@@ -167,19 +123,10 @@ fn prlimit(limit: &str) -> Result<(), String> {
 
 // ---- what runs inside ----
 
-/// The cgroup that a test inside is in.
-fn inside() -> Option<PathBuf> {
-    let folder = std::env::var_os(INSIDE).map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped, not started inside");
-    }
-    folder
-}
-
 /// Lets the cgroup have a number of further tasks.
-fn leave(folder: &Path, tasks: usize) {
-    let now: usize = fs::read_to_string(folder.join("pids.current")).unwrap().trim().parse().unwrap();
-    fs::write(folder.join("pids.max"), (now + tasks).to_string()).unwrap();
+fn leave(folder: &str, tasks: usize) {
+    let now: usize = fs::read_to_string(format!("{folder}/pids.current")).unwrap().trim().parse().unwrap();
+    fs::write(format!("{folder}/pids.max"), (now + tasks).to_string()).unwrap();
 }
 
 /// Makes a run that would use hundreds of threads, with a sink that does something meanwhile. The
@@ -210,7 +157,7 @@ fn starts_threads() {
 #[test]
 #[ignore = "is run inside a cgroup by a test above"]
 fn inside_a_cgroup_half_of_the_tasks_are_left() {
-    let Some(folder) = inside() else { return };
+    let Some(folder) = told() else { return };
     // This starts the pool's threads.
     assert!(rayon::current_num_threads() >= 1);
     leave(&folder, LEFT);
@@ -224,7 +171,7 @@ fn inside_a_cgroup_half_of_the_tasks_are_left() {
 #[test]
 #[ignore = "is run inside a cgroup by a test above"]
 fn inside_a_cgroup_without_further_tasks_the_pool_goes_on() {
-    let Some(folder) = inside() else { return };
+    let Some(folder) = told() else { return };
     let threads = rayon::current_num_threads();
     leave(&folder, 0);
     let report = wait_much(|| ());
@@ -235,7 +182,7 @@ fn inside_a_cgroup_without_further_tasks_the_pool_goes_on() {
 #[test]
 #[ignore = "is run inside a cgroup by a test above"]
 fn inside_a_cgroup_that_refuses_threads_those_go_on_that_there_are() {
-    let Some(folder) = inside() else { return };
+    let Some(folder) = told() else { return };
     assert!(rayon::current_num_threads() >= 1);
     leave(&folder, 400);
     // The first own thread of the run removes the tasks that the run counts on.
@@ -256,7 +203,7 @@ fn inside_a_cgroup_that_refuses_threads_those_go_on_that_there_are() {
 #[test]
 #[ignore = "is run inside a cgroup by a test above"]
 fn inside_a_cgroup_without_any_tasks_the_caller_goes_on() {
-    let Some(folder) = inside() else { return };
+    let Some(folder) = told() else { return };
     leave(&folder, 0);
     let report = wait_much(|| ());
     assert_eq!(report.threads(), 1, "{report}");
@@ -287,7 +234,7 @@ fn inside_a_cgroup_without_any_tasks_the_caller_goes_on() {
 #[test]
 #[ignore = "is run in a child process by a test above"]
 fn inside_half_of_the_address_space_is_left() {
-    let Some(_) = inside() else { return };
+    let Some(_) = told() else { return };
     // Each thread reserves its arena with its first allocation.
     rayon::broadcast(|_| drop(std::hint::black_box(vec![0_u8; 64])));
     const LEFT: u64 = 1 << 30;
@@ -309,7 +256,7 @@ fn inside_half_of_the_address_space_is_left() {
 #[test]
 #[ignore = "is run in a child process by a test above"]
 fn inside_half_of_a_users_tasks_are_left() {
-    let Some(_) = inside() else { return };
+    let Some(_) = told() else { return };
     assert!(rayon::current_num_threads() >= 1);
     let own = fs::read_dir("/proc/self/task").unwrap().count();
     prlimit(&format!("--nproc={}:", own + LEFT)).unwrap();

@@ -14,9 +14,10 @@ pub(crate) fn hash(function: &TokenStream) -> u64 {
     let begins = |token: &TokenTree| matches!(token, TokenTree::Ident(ident) if BEGIN.iter().any(|word| ident == word));
     // Before it are attributes, the visibility and `default`.
     let begin = tokens.iter().position(begins).unwrap_or(0);
-    let mut hash = Fnv::new();
+    // This number and that of `add` are those of FNV-1a.
+    let mut hash = 0xCBF2_9CE4_8422_2325;
     hash_all(&tokens[begin..], Inside::Nothing, &mut hash);
-    hash.0
+    hash
 }
 
 /// The words with which a signature begins.
@@ -53,7 +54,7 @@ fn flat(tokens: TokenStream) -> Vec<TokenTree> {
     all
 }
 
-fn hash_all(tokens: &[TokenTree], inside: Inside, hash: &mut Fnv) {
+fn hash_all(tokens: &[TokenTree], inside: Inside, hash: &mut u64) {
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
         if let Some(length) = idle_attribute(&tokens[at..]) {
@@ -69,10 +70,10 @@ fn hash_all(tokens: &[TokenTree], inside: Inside, hash: &mut Fnv) {
                 // Nowhere else does white space change what two characters mean.
                 let joins = ['&', '|', '<'].contains(&punct.as_char()) && punct.spacing() == Spacing::Joint;
                 let joins = joins && behind.first().is_some_and(|next| is(next, punct.as_char()));
-                hash.add(if joins { b'j' } else { b'p' }, &punct.to_string());
+                add(hash, if joins { b'j' } else { b'p' }, &punct.to_string());
             }
-            TokenTree::Ident(ident) => hash.add(b'i', &ident.to_string()),
-            TokenTree::Literal(literal) => hash.add(b'l', &literal.to_string()),
+            TokenTree::Ident(ident) => add(hash, b'i', &ident.to_string()),
+            TokenTree::Literal(literal) => add(hash, b'l', &literal.to_string()),
             TokenTree::Group(group) => {
                 let (open, inside) = match group.delimiter() {
                     Delimiter::Parenthesis if holds_arguments(before) => ("(", Inside::Arguments),
@@ -80,9 +81,9 @@ fn hash_all(tokens: &[TokenTree], inside: Inside, hash: &mut Fnv) {
                     Delimiter::Bracket => ("[", Inside::Brackets),
                     Delimiter::Brace | Delimiter::None => ("{", Inside::Braces),
                 };
-                hash.add(b'g', open);
+                add(hash, b'g', open);
                 hash_all(&flat(group.stream()), inside, hash);
-                hash.add(b'e', "");
+                add(hash, b'e', "");
             }
         }
     }
@@ -130,25 +131,10 @@ fn is_trailing(before: Option<&TokenTree>, from: &[TokenTree], inside: Inside, a
     }
 }
 
-/// FNV-1a of 64 bits.
-struct Fnv(u64);
-
-impl Fnv {
-    /// Both numbers are those of the algorithm.
-    const fn new() -> Self {
-        Self(0xCBF2_9CE4_8422_2325)
-    }
-
-    fn byte(&mut self, byte: u8) {
-        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
-    }
-
-    /// Adds a token: its kind, its text, and a byte that is in no text.
-    fn add(&mut self, kind: u8, text: &str) {
-        self.byte(kind);
-        text.bytes().for_each(|byte| self.byte(byte));
-        self.byte(0xFF);
-    }
+/// Adds a token: its kind, its text, and a byte that is in no text.
+fn add(hash: &mut u64, kind: u8, text: &str) {
+    let bytes = [kind].into_iter().chain(text.bytes()).chain([0xFF]);
+    *hash = bytes.fold(*hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
 }
 
 #[cfg(test)]

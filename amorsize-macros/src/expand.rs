@@ -362,7 +362,6 @@ struct Settings {
 impl Settings {
     fn of(function: &Normalized) -> Self {
         let private = function.options.private(Span::call_site());
-        let mut names = function.names.clone();
         let (mut settings, mut of_any) = (Self::default(), TokenStream::new());
         let mut max_memory = quote!(::core::option::Option::None);
         for Setting { key, takes, value } in &function.options.settings {
@@ -377,7 +376,8 @@ impl Settings {
                 Value::Constant(value) => {
                     // The compiler judges it at the definition, even if nothing calls the wrapper.
                     let judged = judged(key, *takes, value, function.options);
-                    let name = names.ident(&key.to_string().to_uppercase(), Span::call_site());
+                    // The expression may call a macro that says any name: items have no hygiene.
+                    let name = format_ident!("__AMORSIZE_{}", key.to_string().to_uppercase());
                     let ty = ty.unwrap_or_else(|| type_of(*takes, function.options));
                     settings.constants.extend(quote!(const #name: #ty = #judged;));
                     name.into_token_stream()

@@ -1,8 +1,8 @@
 //! The option `max_memory`: the values that it takes, and the help for those that it doesn't take.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::{BinOp, Expr, Lit};
+use quote::{ToTokens, quote};
+use syn::{BinOp, Expr, Lit, LitFloat};
 
 use crate::errors::{Mistake, mistake};
 use crate::values::{bare, is_negative, literal, ungrouped};
@@ -22,10 +22,10 @@ pub(crate) fn judge(value: &Expr) -> Result<Option<TokenStream>, Mistake> {
             None => return Ok(None),
         },
         Some(Lit::Float(float)) => match float.base10_parse::<f64>() {
-            _ if !matches!(float.suffix(), "" | "f64") => {
-                mistake("`max_memory` is an `f64`", format!("write `{}`", float.base10_digits()))
+            Ok(fraction) if is_fraction(fraction) && is_f64(float) => return Ok(Some(quote!(fraction(#float)))),
+            Ok(fraction) if is_fraction(fraction) => {
+                mistake("`max_memory` is an `f64`", format!("write `{fraction:?}`"))
             }
-            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => return Ok(Some(quote!(fraction(#float)))),
             Ok(0.0) => can_t_be("0"),
             // A number such as `512e6` is never meant as a fraction.
             Ok(number) if number >= LEAST_BYTES as f64 && number < u64::MAX as f64 => without_unit(number as u64),
@@ -45,9 +45,26 @@ pub(crate) fn judge(value: &Expr) -> Result<Option<TokenStream>, Mistake> {
     })
 }
 
-/// The help for a number that stands where an option should, if it can be a budget in bytes.
-pub(crate) fn help_of_budget(number: u64) -> Option<String> {
-    (number >= LEAST_BYTES).then(|| format!("write `max_memory = {:?}`", with_unit(number)))
+/// The help for a literal that stands where an option should, if it can be a budget.
+pub(crate) fn help_of_budget(literal: &Lit) -> Option<String> {
+    let is_budget = match literal {
+        Lit::Int(int) => {
+            let number = int.base10_parse().ok().filter(|number| *number >= LEAST_BYTES)?;
+            return Some(format!("write `max_memory = {:?}`", with_unit(number)));
+        }
+        Lit::Float(float) => is_f64(float) && float.base10_parse().is_ok_and(is_fraction),
+        Lit::Str(text) => is_bytes(&text.value()),
+        _ => false,
+    };
+    is_budget.then(|| format!("write `max_memory = {}`", literal.to_token_stream()))
+}
+
+fn is_fraction(number: f64) -> bool {
+    number > 0.0 && number <= 1.0
+}
+
+fn is_f64(float: &LitFloat) -> bool {
+    matches!(float.suffix(), "" | "f64")
 }
 
 /// A number of this size or more is of bytes: as mebibytes it would be a terabyte.
@@ -58,6 +75,7 @@ const LEAST_POSSIBLE_BYTES: u64 = 10_000;
 /// The help for a number of bytes that has no unit.
 fn help_without_unit(number: u64) -> String {
     match number {
+        0 => HELP.to_owned(),
         1 => "write `1.0` for all of the available memory, or bytes, such as `\"512MiB\"`".to_owned(),
         LEAST_BYTES.. => format!("write bytes with a unit: `{:?}`", with_unit(number)),
         LEAST_POSSIBLE_BYTES.. => {
@@ -70,53 +88,71 @@ fn help_without_unit(number: u64) -> String {
     }
 }
 
+/// The units that the runtime reads, from the largest to the smallest.
+const UNITS: [(u64, &str); 9] = [
+    (1 << 40, "TiB"),
+    (1_000_000_000_000, "TB"),
+    (1 << 30, "GiB"),
+    (1_000_000_000, "GB"),
+    (1 << 20, "MiB"),
+    (1_000_000, "MB"),
+    (1 << 10, "KiB"),
+    (1_000, "kB"),
+    (1, "B"),
+];
+
 /// The number of bytes with the largest unit that leaves it whole.
 fn with_unit(bytes: u64) -> String {
-    let units = [
-        (1 << 40, "TiB"),
-        (1_000_000_000_000, "TB"),
-        (1 << 30, "GiB"),
-        (1_000_000_000, "GB"),
-        (1 << 20, "MiB"),
-        (1_000_000, "MB"),
-        (1 << 10, "KiB"),
-        (1_000, "kB"),
-    ];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
-        Some((unit, name)) => format!("{}{name}", bytes / unit),
-        None => format!("{bytes}B"),
-    }
+    let mut units = UNITS.into_iter().filter(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    let (unit, name) = units.next().unwrap_or((1, "B"));
+    format!("{}{name}", bytes / unit)
+}
+
+/// True for a text that the runtime takes as a number of bytes: no help proposes another one.
+pub(crate) fn is_bytes(text: &str) -> bool {
+    let (number, unit) = number_and_unit(text);
+    let unit = UNITS.into_iter().find(|(_, name)| name.eq_ignore_ascii_case(unit));
+    let is_plain = number.chars().all(|letter| letter.is_ascii_digit() || "_.".contains(letter))
+        && !number.trim_start_matches('.').starts_with('_');
+    let number = number.replace('_', "").parse::<f64>().ok().filter(|_| is_plain);
+    let bytes = number.zip(unit).map(|(number, (unit, _))| number * unit as f64);
+    bytes.is_some_and(|bytes| bytes >= 1.0 && bytes < u64::MAX as f64)
+}
+
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let text = text.trim_matches(' ');
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    (number.trim_end_matches(' '), &text[number.len()..])
 }
 
 /// The help for a text that is no number of bytes, where it is a mistake that people make.
 fn help_of_text(text: &str) -> Option<String> {
     let text = text.trim();
-    let is_fraction = |number: &f64| *number > 0.0 && *number <= 1.0;
-    if text.parse().is_ok_and(|fraction| is_fraction(&fraction)) {
-        return Some(format!("write the fraction without quotes: `max_memory = {text}`"));
+    if let Ok(fraction) = text.parse()
+        && is_fraction(fraction)
+    {
+        return Some(format!("write the fraction without quotes: `max_memory = {fraction:?}`"));
     }
     if let Ok(number @ 2..) = text.replace('_', "").parse() {
         return Some(help_without_unit(number));
     }
     if let Some(percent) = text.strip_suffix('%')
         && let Ok(percent) = percent.trim_end().parse::<f64>()
-        && is_fraction(&(percent / 100.0))
+        && is_fraction(percent / 100.0)
     {
         return Some(format!("write a fraction without quotes: `max_memory = {:?}`", percent / 100.0));
     }
     // Java, Docker and Kubernetes write the prefix of a unit alone.
-    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = match text[number.len()..].to_ascii_lowercase().as_str() {
+    let (number, unit) = number_and_unit(text);
+    let unit = match unit.to_ascii_lowercase().as_str() {
         "k" | "ki" => "KiB",
         "m" | "mi" => "MiB",
         "g" | "gi" => "GiB",
         "t" | "ti" => "TiB",
         _ => return None,
     };
-    let number = number.trim_end();
-    let has_digits = number.chars().all(|letter| letter.is_ascii_digit() || "_.".contains(letter));
-    let is_number = has_digits && number.replace('_', "").parse().is_ok_and(|number: f64| number > 0.0);
-    is_number.then(|| format!("write the whole unit: `max_memory = \"{number}{unit}\"`"))
+    let whole = format!("{number}{unit}");
+    is_bytes(&whole).then(|| format!("write the whole unit: `max_memory = {whole:?}`"))
 }
 
 /// The value of an expression of whole numbers alone, such as `512 * 1024 * 1024` or `512 << 20`.
@@ -164,6 +200,12 @@ mod tests {
             (quote!("2g"), "write the whole unit: `max_memory = \"2GiB\"`"),
             (quote!("512 Mi"), "write the whole unit: `max_memory = \"512MiB\"`"),
             (quote!("0.5"), "write the fraction without quotes: `max_memory = 0.5`"),
+            (quote!("1"), "write the fraction without quotes: `max_memory = 1.0`"),
+            (quote!(".5"), "write the fraction without quotes: `max_memory = 0.5`"),
+            (quote!("+5e-1"), "write the fraction without quotes: `max_memory = 0.5`"),
+            (quote!(1.0f32), "write `1.0`"),
+            (quote!(2.0f32), HELP),
+            (quote!(5 - 5), HELP),
             (quote!(1.5), HELP),
             (quote!(340282366920938463463374607431768211455), HELP),
         ] {
@@ -185,6 +227,31 @@ mod tests {
             (u64::MAX, "18446744073709551615B"),
         ] {
             assert_eq!(with_unit(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_text_of_bytes_is_known() {
+        // The same as in `tests/macro_options.rs`, which has the runtime read them.
+        for text in ["512MiB", "1.5 GB", "  1_000 MB ", "512mib", ".5kB", "5.kB", "0.5 TiB"] {
+            assert!(is_bytes(text), "{text}");
+        }
+        for text in [
+            "",
+            "12",
+            "12 bananas",
+            "MiB",
+            "-1MiB",
+            "1..5MiB",
+            "1 MiB x",
+            "20000000TiB",
+            "NaN",
+            "1e3MB",
+            "_1MB",
+            "1.2.3MB",
+            "0B",
+        ] {
+            assert!(!is_bytes(text), "{text}");
         }
     }
 

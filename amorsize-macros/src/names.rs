@@ -9,46 +9,46 @@ use syn::Lifetime;
 pub(crate) struct Names {
     idents: HashSet<String>,
     lifetimes: HashSet<String>,
-    /// True within an impl. Its generic parameters are out of sight, so new names must be unusual.
-    in_impl: bool,
+    /// True where names are out of sight: those of an impl's generic parameters, and those that a
+    /// macro says. New names must be unusual there.
+    unusual: bool,
 }
 
 impl Names {
     pub(crate) fn of(tokens: TokenStream, in_impl: bool) -> Self {
-        let mut names = Self { idents: HashSet::new(), lifetimes: HashSet::new(), in_impl };
+        let mut names = Self { idents: HashSet::new(), lifetimes: HashSet::new(), unusual: in_impl };
         names.collect(tokens);
         names
     }
 
     fn collect(&mut self, tokens: TokenStream) {
-        let mut after_quote = false;
+        let mut before = ' ';
         for token in tokens {
-            let quote = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');
+            let mut mark = ' ';
             match token {
-                TokenTree::Ident(ident) if after_quote => drop(self.lifetimes.insert(ident.to_string())),
+                TokenTree::Ident(ident) if before == '\'' => drop(self.lifetimes.insert(ident.to_string())),
                 TokenTree::Ident(ident) => drop(self.idents.insert(ident.to_string())),
-                TokenTree::Group(group) => self.collect(group.stream()),
-                TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                TokenTree::Group(group) => {
+                    self.unusual |= before == '!';
+                    self.collect(group.stream());
+                }
+                TokenTree::Punct(punct) => mark = punct.as_char(),
+                TokenTree::Literal(_) => {}
             }
-            after_quote = quote;
+            before = mark;
         }
     }
 
     /// A lifetime for the references of the parameter `parameter`.
     pub(crate) fn lifetime(&mut self, parameter: &str, span: Span) -> Lifetime {
-        let wanted = if self.in_impl { format!("{parameter}_ref") } else { parameter.to_owned() };
+        let wanted = if self.unusual { format!("{parameter}_ref") } else { parameter.to_owned() };
         Lifetime::new(&format!("'{}", free(&mut self.lifetimes, &wanted)), span)
     }
 
     /// A type parameter.
     pub(crate) fn type_parameter(&mut self, wanted: &str, span: Span) -> Ident {
-        let wanted = if self.in_impl { format!("Batch{wanted}") } else { wanted.to_owned() };
+        let wanted = if self.unusual { format!("Batch{wanted}") } else { wanted.to_owned() };
         Ident::new(&free(&mut self.idents, &wanted), span)
-    }
-
-    /// A variable, constant or module.
-    pub(crate) fn ident(&mut self, wanted: &str, span: Span) -> Ident {
-        Ident::new(&free(&mut self.idents, wanted), span)
     }
 }
 
@@ -72,13 +72,14 @@ mod tests {
         assert_eq!(names.lifetime("item", span).to_string(), "'item3");
         assert_eq!(names.lifetime("k", span).to_string(), "'k");
         assert_eq!(names.type_parameter("Items", span), "Items2");
-        assert_eq!(names.ident("item", span), "item2");
     }
 
     #[test]
-    fn names_within_an_impl_are_unusual() {
-        let mut names = Names::of(TokenStream::new(), true);
-        assert_eq!(names.lifetime("a", Span::call_site()).to_string(), "'a_ref");
-        assert_eq!(names.type_parameter("Items", Span::call_site()), "BatchItems");
+    fn names_are_unusual_where_others_are_out_of_sight() {
+        for (tokens, in_impl) in [(TokenStream::new(), true), (quote!(fn f(x: (item!(), u8))), false)] {
+            let mut names = Names::of(tokens, in_impl);
+            assert_eq!(names.lifetime("a", Span::call_site()).to_string(), "'a_ref");
+            assert_eq!(names.type_parameter("Items", Span::call_site()), "BatchItems");
+        }
     }
 }

@@ -213,14 +213,15 @@ fn normalize_self(receiver: &syn::Receiver, names: &mut Names, lifetimes: &mut L
     let (self_token, span) = (receiver.self_token, receiver.self_token.span);
     // A macro may have taken it from its caller: any other `self` would be unknown there.
     let value = Ident::new("self", Span::call_site().resolved_at(span));
-    let (and_token, given, mutability) = match &receiver.kind {
-        ReceiverKind::Reference(and, lifetime, mutability) => (*and, lifetime, *mutability),
-        ReceiverKind::Typed(_, ty) if let Some(ty) = reference(ty) => (ty.and_token, &ty.lifetime, ty.mutability),
-        // Refused already; the stub takes it as it is.
-        _ => {
-            let (parameter, ty) = (receiver.to_token_stream(), parse_quote_spanned!(span=> ()));
-            return Shared { known_as: "self".to_owned(), parameter, value, ty, ignored: false };
-        }
+    let reference = match &receiver.kind {
+        ReceiverKind::Reference(and, lifetime, mutability) => Some((*and, lifetime, *mutability)),
+        ReceiverKind::Typed(_, ty) => reference(ty).map(|ty| (ty.and_token, &ty.lifetime, ty.mutability)),
+        _ => None,
+    };
+    // Refused already; the stub takes it as it is.
+    let Some((and_token, given, mutability)) = reference else {
+        let (parameter, ty) = (receiver.to_token_stream(), parse_quote_spanned!(span=> ()));
+        return Shared { known_as: "self".to_owned(), parameter, value, ty, ignored: false };
     };
     let lifetime = match given {
         Some(lifetime) if lifetime.ident != "_" => {

@@ -68,6 +68,8 @@ pub(crate) enum Takes {
 }
 
 const UNDECIDED: &str = " and let the run decide";
+/// The runtime's largest number of threads.
+const MOST_THREADS: u32 = 65_535;
 /// The options, each with an example of its value.
 const OPTIONS: [(&str, &str, Takes); 23] = [
     ("max_memory", "0.5", Takes::MaxMemory),
@@ -159,13 +161,13 @@ impl Options {
             Takes::OnError => return values::choice(&key, literal, &ERRORS).map(|policy| self.on_error = Some(policy)),
             Takes::MaxMemory => max_memory::judge(value)?,
             _ if literal.is_none() && !values::is_negative(value) => None,
-            Takes::Count(left_out) => Some(values::count(&key, literal, left_out)?),
+            Takes::Count(left_out) => Some(values::count(&key, literal, left_out, u32::MAX)?),
             Takes::Threads => {
-                values::count(&key, literal, UNDECIDED)?;
+                values::count(&key, literal, UNDECIDED, MOST_THREADS)?;
                 None
             }
             Takes::Retry => {
-                let times = values::count(&key, literal, ", so that no call is made again")?;
+                let times = values::count(&key, literal, ", so that no call is made again", u32::MAX)?;
                 Some(quote!(new(#times)))
             }
             Takes::Choice(_, choices) => Some(values::choice(&key, literal, choices)?),
@@ -287,17 +289,20 @@ pub(crate) fn next(input: ParseStream) -> syn::Result<TokenTree> {
 
 fn not_an_option(input: ParseStream) -> syn::Result<syn::Error> {
     let token = next(input)?;
-    let help = match &token {
-        TokenTree::Literal(literal) => match syn::parse2::<Lit>(literal.to_token_stream()) {
-            Ok(Lit::Int(int)) => match int.base10_parse().ok().and_then(max_memory::help_of_budget) {
-                Some(help) => {
-                    format!("if this is the memory budget, {help}; if it is the size of batches, `batch_size = {int}`")
-                }
-                None => format!("if this is the size of batches, write `batch_size = {int}`"),
-            },
-            _ => format!("if this is the memory budget, write `max_memory = {literal}`"),
-        },
-        _ => "an option is written as `name = value`, such as `max_memory = 0.5`".to_owned(),
+    let literal = syn::parse2::<Lit>(token.to_token_stream()).ok();
+    let budget = literal.as_ref().and_then(max_memory::help_of_budget);
+    let size = literal.and_then(|literal| match literal {
+        // Every machine's `usize` holds a number of 32 bits.
+        Lit::Int(int) => int.base10_parse::<u32>().ok().filter(|size| *size > 0),
+        _ => None,
+    });
+    let help = match (budget, size) {
+        (Some(budget), Some(size)) => {
+            format!("if this is the memory budget, {budget}; if it is the size of batches, `batch_size = {size}`")
+        }
+        (Some(budget), None) => format!("if this is the memory budget, {budget}"),
+        (None, Some(size)) => format!("if this is the size of batches, write `batch_size = {size}`"),
+        (None, None) => "an option is written as `name = value`, such as `max_memory = 0.5`".to_owned(),
     };
     Ok(error(token, "expected the name of an option", help))
 }

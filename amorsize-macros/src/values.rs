@@ -7,7 +7,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::parse::Parser;
-use syn::{Expr, ExprLit, ExprUnary, Lit, LitBool, LitFloat, LitStr, Path, UnOp};
+use syn::{Expr, ExprLit, ExprUnary, Lit, LitBool, LitInt, Path, UnOp};
 
 use crate::errors::{Mistake, mistake, nearest};
 
@@ -54,8 +54,10 @@ pub(crate) fn switched_on(span: Span) -> Expr {
 
 // The literal of the functions below is `None` for a negative number.
 
-/// A whole number of 1 or more. `left_out` goes on with what happens without the option.
-pub(crate) fn count(key: &Ident, literal: Option<&Lit>, left_out: &str) -> Result<TokenStream, Mistake> {
+/// A whole number of 1 or more. `left_out` goes on with what happens without the option. The
+/// runtime judges whether a number is too large; a help proposes none above `most`.
+pub(crate) fn count(key: &Ident, literal: Option<&Lit>, left_out: &str, most: u32) -> Result<TokenStream, Mistake> {
+    let is_taken = |number: f64| number >= 1.0 && number <= most.into();
     let help = match literal {
         // rustc says best that a number doesn't fit the type.
         Some(Lit::Int(int)) if !matches!(int.base10_parse::<u128>(), Ok(0)) => return Ok(int.to_token_stream()),
@@ -63,24 +65,20 @@ pub(crate) fn count(key: &Ident, literal: Option<&Lit>, left_out: &str) -> Resul
             let help = format!("use 1 or more, or leave `{key}` out{left_out}");
             return Err(mistake(format!("`{key}` must be at least 1"), help));
         }
-        Some(Lit::Str(text)) => number_in_quotes(key, text),
-        Some(Lit::Float(float)) => number_with_fraction(key, float),
+        Some(Lit::Str(text)) => {
+            let number = text.parse::<LitInt>().ok();
+            let number =
+                number.filter(|number| number.suffix().is_empty() && number.base10_parse().is_ok_and(is_taken));
+            number.map(|number| format!("write it without quotes: `{key} = {number}`"))
+        }
+        Some(Lit::Float(float)) => {
+            let number = float.base10_parse::<f64>().ok().filter(|number| number.fract() == 0.0 && is_taken(*number));
+            number.map(|number| format!("write it without a fraction: `{key} = {number}`"))
+        }
         Some(_) => None,
     };
     let help = help.unwrap_or_else(|| format!("write a number of 1 or more, such as `{key} = 10`"));
     Err(mistake(format!("`{key}` takes a whole number"), help))
-}
-
-fn number_in_quotes(key: &Ident, text: &LitStr) -> Option<String> {
-    let number = text.value().replace('_', "").parse::<u64>();
-    number.is_ok_and(|number| number > 0).then(|| format!("write it without quotes: `{key} = {}`", text.value()))
-}
-
-fn number_with_fraction(key: &Ident, float: &LitFloat) -> Option<String> {
-    let number = float.base10_parse::<f64>().ok()?;
-    // A larger float doesn't hold every whole number.
-    let is_whole = number >= 1.0 && number.fract() == 0.0 && number < (1u64 << 53) as f64;
-    is_whole.then(|| format!("write it without a fraction: `{key} = {number}`"))
 }
 
 /// One of the `choices`: pairs of a text and the runtime's variant of that name.
@@ -159,11 +157,13 @@ pub(crate) fn directory(key: &Ident, literal: Option<&Lit>, example: &str) -> Re
 
 /// A number or a text.
 pub(crate) fn version(literal: Option<&Lit>) -> Result<TokenStream, Mistake> {
+    if let Some(Lit::Int(int)) = literal
+        && let Ok(number) = int.base10_parse::<u64>()
+    {
+        // A suffix would be another type than the runtime's.
+        return Ok(quote!(Number(#number)));
+    }
     let (wrong, example) = match literal {
-        Some(Lit::Int(int)) if let Ok(number) = int.base10_parse::<u64>() => {
-            // A suffix would be another type than the runtime's.
-            return Ok(quote!(Number(#number)));
-        }
         Some(Lit::Str(text)) if !text.value().is_empty() => return Ok(quote!(Text(#text))),
         Some(Lit::Str(_)) => ("`version` can't be empty", "use a number or a text, such as `version = 1`"),
         Some(Lit::Float(_)) => {
@@ -191,7 +191,7 @@ pub(crate) fn name(value: &Expr) -> Result<Ident, Mistake> {
 pub(crate) fn path(value: &Expr) -> Result<Path, Mistake> {
     Path::parse_mod_style.parse2(ungrouped(value)).map_err(|_| {
         let help = match literal(value) {
-            Some(Lit::Str(text)) if text.parse::<Path>().is_ok() => {
+            Some(Lit::Str(text)) if text.parse_with(Path::parse_mod_style).is_ok() => {
                 format!("write it without quotes: `crate = {}`", text.value())
             }
             _ => "write the path at which your crate re-exports amorsize, such as `crate = my_crate::amorsize`"

@@ -10,12 +10,12 @@
 //! rounds, `-- --write` writes the table into `amorsize/docs/performance.md`.
 
 use std::fmt::Write;
+use std::fs;
 use std::hint::black_box;
 use std::time::Instant;
-use std::{env, fs};
 
 use amorsize::{Batched, batched};
-use amorsize_bench::{Arguments, measure, work};
+use amorsize_bench::{Arguments, child_arguments, measure, work};
 
 /// The rounds of work in a call, and the number of calls. A run and its pool take a millisecond to
 /// start; with this many calls that hardly counts.
@@ -28,9 +28,8 @@ fn call(seed: u64, rounds: u32) -> u64 {
 }
 
 fn main() {
-    let mut arguments = env::args().skip(1);
-    if arguments.next().as_deref() == Some("--child") {
-        return child(&arguments.collect::<Vec<_>>());
+    if let Some([terminal, rounds, items]) = child_arguments() {
+        return child(&terminal, rounds.parse().expect("a number"), items.parse().expect("a number"));
     }
     if processor_time().is_none() {
         println!("nothing is measured: this system tells no thread its processor time in `/proc`");
@@ -81,9 +80,7 @@ fn processor_time() -> Option<u64> {
 }
 
 /// Prints picoseconds: of the calling thread for each item, and of a call.
-fn child(arguments: &[String]) {
-    let [terminal, rounds, items] = arguments else { panic!("a terminal, rounds and items") };
-    let (rounds, items): (u32, u64) = (rounds.parse().expect("a number"), items.parse().expect("a number"));
+fn child(terminal: &str, rounds: u32, items: u64) {
     let few = items / 20;
     let begun = Instant::now();
     (0..few).for_each(|item| _ = black_box(work(item, rounds)));

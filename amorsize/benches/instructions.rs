@@ -481,6 +481,9 @@ fn main() -> ExitCode {
     }
     let (flags, wanted): (Vec<_>, Vec<_>) = args.iter().partition(|arg| arg.starts_with("--"));
     assert!(flags.iter().all(|flag| *flag == "--write"), "{flags:?}: the one flag is `--write`");
+    for name in &wanted {
+        assert!(PATHS.iter().any(|path| path.name.starts_with(name.as_str())), "there is no path `{name}`");
+    }
     let writes = !flags.is_empty();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("instructions");
     fs::create_dir_all(&folder).expect("a folder in `target`");
@@ -494,6 +497,8 @@ fn main() -> ExitCode {
         println!("{} makes other instructions than {its_compiler}, so they are not compared", compiler());
     }
     assert!(valgrind || !writes, "without valgrind there is nothing to write");
+    // The file names one compiler for all paths.
+    assert!(same || !writes || wanted.is_empty(), "the file has counts of {its_compiler}: write all paths anew");
 
     println!("| path | instructions | before | allocations | each |\n| --- | ---: | ---: | ---: | --- |");
     let mut breaches = Vec::new();

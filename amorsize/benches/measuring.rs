@@ -11,13 +11,12 @@
 //! `cargo bench --bench measuring` runs all rows, `-- --rounds N` changes the number of rounds,
 //! `-- --write` writes the figures into `FIGURES.md`.
 
-use std::env;
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use amorsize::{MeasuredBy, batched};
-use amorsize_bench::{Arguments, Heavy, Load, calibrate, measure, median, work, wrap};
+use amorsize_bench::{Arguments, Heavy, Load, calibrate, child_arguments, measure, median, work, wrap};
 use rayon::prelude::*;
 
 #[path = "shared/either.rs"]
@@ -79,11 +78,8 @@ fn child(way: &str, row: usize, mean: u32) {
 }
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [flag, way, row, mean] = args.as_slice()
-        && flag == "--child"
-    {
-        return child(way, row.parse().expect("a row"), mean.parse().expect("a number of rounds"));
+    if let Some([way, row, mean]) = child_arguments() {
+        return child(&way, row.parse().expect("a row"), mean.parse().expect("a number of rounds"));
     }
     let arguments = Arguments::of_process("measuring", 11);
     let rounds = arguments.rounds;

@@ -3,17 +3,16 @@
 //!
 //! Each measurement is a fresh process; the ways take turns, on 2 threads. The figures of a
 //! pipeline are its time as a ratio to that of the one function in the same round, and the time
-//! that it adds for an item, each as the median of all rounds. Both come from the clock and, on
-//! Linux, from the processor time too, which says the same if others use the machine.
+//! that it adds for an item, each as the median of all rounds. Both come from the clock and
+//! from the processor time, which says the same if others use the machine.
 //!
 //! `cargo bench --bench pipeline` runs all ways, `-- --rounds N` changes the number of rounds.
 
 use std::hint::black_box;
 use std::time::Instant;
-use std::{env, fs};
 
 use amorsize::batched;
-use amorsize_bench::{calibrate, measure, median, work};
+use amorsize_bench::{Arguments, calibrate, child_arguments, measure, median, processor_time, work};
 
 /// Items that keep the one function busy for 0.3 s on 2 threads.
 const ITEMS: usize = 20_000;
@@ -77,7 +76,7 @@ fn plus_one(x: u64) -> u64 {
 fn child(way: usize, rounds: u32) {
     // The first run of a size has costs that are not the pipeline's.
     one_batched(0..100_000, 100).for_each_batch(|_| ()).expect("nothing fails");
-    let before = processor_nanos();
+    let before = processor_time();
     let begun = Instant::now();
     let report = match way {
         0 => one_batched(0..ITEMS, rounds).for_each_batch(|batch| drop(black_box(batch))),
@@ -98,26 +97,14 @@ fn child(way: usize, rounds: u32) {
     };
     let nanos = begun.elapsed().as_nanos();
     assert_eq!(report.expect("nothing fails").threads(), THREADS);
-    println!("{nanos} {}", processor_nanos() - before);
-}
-
-/// Processor time of all threads of this process; zero if the system doesn't tell it.
-fn processor_nanos() -> u64 {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
-    texts.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
+    println!("{nanos} {}", processor_time() - before);
 }
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let rounds = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--child", way, rounds] => {
-            return child(way.parse().expect("a way"), rounds.parse().expect("a number of rounds"));
-        }
-        ["--rounds", rounds] => rounds.parse().expect("`--rounds` takes a number"),
-        [] => 11,
-        other => panic!("{other:?} is not `--rounds N`"),
-    };
+    if let Some([way, rounds]) = child_arguments() {
+        return child(way.parse().expect("a way"), rounds.parse().expect("a number of rounds"));
+    }
+    let rounds = Arguments::of_process("pipeline", 11).among([]).rounds;
     let work_rounds = calibrate();
     println!(
         "{THREADS} threads; {ITEMS} items, {TRIVIAL_ITEMS} of + 1; {rounds} rounds, each a fresh process\n\n\

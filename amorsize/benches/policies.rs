@@ -7,13 +7,12 @@
 //! `-- --write` writes the figures into `FIGURES.md`.
 
 use std::convert::Infallible;
-use std::env;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::{Batched, CancelToken, batched};
-use amorsize_bench::{Arguments, calibrate, measure, median, work, wrap};
+use amorsize_bench::{Arguments, calibrate, child_arguments, measure, median, work, wrap};
 
 const ITEMS: usize = 60_000;
 const WAYS: [&str; 9] = [
@@ -62,10 +61,7 @@ fn child(way: usize, rounds: u32) {
 }
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [flag, way, rounds] = args.as_slice()
-        && flag == "--child"
-    {
+    if let Some([way, rounds]) = child_arguments() {
         return child(way.parse().expect("a way"), rounds.parse().expect("a number of rounds"));
     }
     let arguments = Arguments::of_process("policies", 11);

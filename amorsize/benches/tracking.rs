@@ -11,14 +11,13 @@
 //! the number of rounds; `-- --write` writes the figures into `FIGURES.md`.
 
 use std::collections::HashMap;
-use std::env;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize_bench::{Arguments, measure, median, wrap};
+use amorsize_bench::{Arguments, child_arguments, measure, median, wrap};
 
 #[path = "shared/either.rs"]
 mod either;
@@ -148,13 +147,10 @@ fn child(row: &str, way: &str) {
 const PARTS: u64 = 40;
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [flag, row, way] = &args[..]
-        && flag == "--child"
-    {
-        return child(row, way);
+    if let Some([row, way]) = child_arguments() {
+        return child(&row, &way);
     }
-    let arguments = Arguments::of_process("tracking", 11);
+    let arguments = Arguments::of_process("tracking", 11).among(ROWS.iter().map(|row| row.name));
     let rounds = arguments.rounds;
     // The added time: in percent for work that allocates all the time, and in ns for a pair of an
     // allocation and its release.

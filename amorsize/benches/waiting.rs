@@ -7,7 +7,7 @@
 //! there are cores; on a busy machine one step of the climb more is possible.
 //!
 //! `cargo bench --bench waiting` runs all rows, `-- --rounds N` changes the number of rounds,
-//! `-- ROW` runs one row alone. With `AMORSIZE_BENCH_BUSY=N` each measurement runs beside N endless
+//! `-- ROW ..` runs some rows. With `AMORSIZE_BENCH_BUSY=N` each measurement runs beside N endless
 //! loops for each core.
 
 use std::env;
@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{Report, process_in_batches};
-use amorsize_bench::{calibrate, measure, median, work};
+use amorsize_bench::{Arguments, calibrate, child_arguments, measure, median, work};
 
 struct Row {
     name: &'static str,
@@ -129,24 +129,18 @@ fn child(row: usize, found: bool, rounds: u32) {
 }
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let number = |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("{text:?} is no number"));
-    let (rounds, only) = match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--child", row, found, rounds] => return child(number(row) as usize, *found == "1", number(rounds)),
-        ["--rounds", rounds] => (number(rounds), None),
-        ["--rounds", rounds, row] | [row, "--rounds", rounds] => (number(rounds), Some((*row).to_owned())),
-        [] => (7, None),
-        [row] => (7, Some((*row).to_owned())),
-        other => panic!("{other:?} is not `--rounds N` and a row's name"),
-    };
-    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
-    assert!(only.as_ref().is_none_or(|only| names.contains(&only.as_str())), "the rows are {names:?}");
+    if let Some([row, found, rounds]) = child_arguments() {
+        let number = |text: String| text.parse::<u32>().expect("a number");
+        return child(number(row) as usize, found == "1", number(rounds));
+    }
+    let arguments = Arguments::of_process("waiting", 7).among(ROWS.iter().map(|row| row.name));
+    let rounds = arguments.rounds;
     let work_rounds = calibrate().to_string();
     let cores = rayon::current_num_threads();
     println!("{cores} cores; {rounds} rounds, each a fresh process\n");
     println!("| a call | items | {cores} threads, ms | found, ms | ratio | threads found |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    for (index, row) in ROWS.iter().enumerate().filter(|(_, row)| only.as_ref().is_none_or(|only| only == row.name)) {
+    for (index, row) in ROWS.iter().enumerate().filter(|(_, row)| arguments.wants(row.name)) {
         let (mut fixed, mut found, mut threads) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             fixed.push(measure(&[&index.to_string(), "0", &work_rounds]).0);

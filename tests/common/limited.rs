@@ -1,15 +1,14 @@
 //! A memory cgroup with a limit, for `tests/cgroup.rs` and `examples/oom.rs`.
 
+#[path = "cgroups.rs"]
+mod cgroups;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use amorsize::{ByteSize, process_in_batches};
-
-/// Moves the shell itself into a cgroup, so that the program that it then becomes is charged to it
-/// from the start.
-const MOVE: &str = "echo $$ > \"$0\"";
 
 /// Waits until the owner closes the pipe, when it is dropped or dies in any way, and then until the
 /// cgroup is empty: a process that was just killed may take a moment to leave.
@@ -38,7 +37,7 @@ impl Limited {
         if available.as_u64() < 2 * limit.as_u64() {
             return Err(format!("with {available} available outside, a limit of {limit} may not be what binds"));
         }
-        let (parent, v2) = parent()?;
+        let (parent, v2) = cgroups::parent("memory")?;
         let folder = parent.join(format!("amorsize-{}", std::process::id()));
         fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut remover = Command::new("sh");
@@ -78,7 +77,7 @@ impl Limited {
         }
         fs::create_dir(self.inner())?;
         // Not every process may move every kind of process.
-        let moved = Command::new("sh").args(["-c", MOVE]).arg(self.inner().join("cgroup.procs")).status()?;
+        let moved = self.command(Path::new("true")).status()?;
         moved.success().then_some(()).ok_or_else(|| io::Error::other("no process can be moved there"))
     }
 
@@ -94,9 +93,7 @@ impl Limited {
 
     /// Prepares a start of a program that is inside from its start.
     pub(crate) fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("{MOVE} && exec \"$@\"")]).arg(self.inner().join("cgroup.procs")).arg(program);
-        command
+        cgroups::command(&self.inner(), program)
     }
 }
 
@@ -105,27 +102,4 @@ impl Drop for Limited {
         drop(self.remover.stdin.take());
         let _ = self.remover.wait();
     }
-}
-
-/// The cgroup to make one in, and true if it is of v2.
-fn parent() -> Result<(PathBuf, bool), String> {
-    let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
-    let path_of = |is: fn(&str) -> bool| {
-        own.lines().find_map(|line| {
-            let mut parts = line.splitn(3, ':').skip(1);
-            is(parts.next()?).then(|| parts.next())?
-        })
-    };
-    if let Some(path) = path_of(|names| names.split(',').any(|name| name == "memory")) {
-        return Ok((Path::new("/sys/fs/cgroup/memory").join(path.trim_start_matches('/')), false));
-    }
-    let path = path_of(str::is_empty).ok_or("no cgroup can limit memory")?;
-    let own = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-    // A child can have a limit only if its parent passes the controller on.
-    let passes_on = |folder: &&Path| {
-        let passed_on = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
-        passed_on.split_whitespace().any(|name| name == "memory")
-    };
-    let parent = own.ancestors().find(passes_on).ok_or("no cgroup passes the limiting of memory on")?;
-    Ok((parent.to_owned(), true))
 }

@@ -220,6 +220,74 @@ fn every_mistake_is_reported() {
     assert_eq!(mistakes, expected);
 }
 
+/// The parts of a message that can be written into the attribute as they stand: options, and values
+/// of the option `key`.
+fn proposals(message: &str, key: &str) -> Vec<TokenStream> {
+    let (_, help) = message.split_once("\nhelp: ").unwrap();
+    let proposed = help.split('`').skip(1).step_by(2).filter_map(|text| {
+        let is_option = text.contains(" = ") && !text.contains("..");
+        let is_value = || syn::parse_str::<Lit>(text).is_ok();
+        if is_option { Some(text.to_owned()) } else { is_value().then(|| format!("{key} = {text}")) }
+    });
+    proposed.map(|option| option.parse().unwrap()).collect()
+}
+
+/// Fails if the attribute refuses an option, or the runtime a number or a text of it.
+fn assert_accepted(option: TokenStream) {
+    for Setting { takes, value, .. } in parsed(option.clone()).settings {
+        let literal = match value {
+            Value::Known(value) => syn::parse2(value).ok(),
+            Value::Constant(value) => values::literal(&value).cloned(),
+        };
+        let most = if let Takes::Threads = takes { 65_535 } else { u32::MAX };
+        match literal {
+            Some(Lit::Int(number)) => {
+                assert!(number.suffix().is_empty(), "{option}");
+                assert!(number.base10_parse().is_ok_and(|number: u32| number > 0 && number <= most), "{option}");
+            }
+            Some(Lit::Str(text)) if matches!(takes, Takes::MaxMemory) => {
+                assert!(max_memory::is_bytes(&text.value()), "{option}");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_a_help_proposes_is_accepted() {
+    const COUNTS: &str = r#""4" "+5" "_5" "5_" "1_000" "0" "-1" "007" "0x10" "5u8" "65_536" "9999999999" 1.0 2.5 1e3 1e5 1e10
+        4.0f32 0.0 0 -1 true 'a'"#;
+    const BUDGETS: &str = r#""1" ".5" "+0.5" "1." "5e-1" "0.50" "50%" "512" "65536" "512000000" "512M" ".5g" "5.k" "1_024Ki" "_5M"
+        "._5M" "20000000T" "0.0001k" "0M" "1e3M" 0.5f32 1f32 2.0f32 0.0f32 5e8f32 1e999 512e6 0 1 2 512 65_536 512_000_000 (5-5)
+        1024*1024 -0.5 true 'a'"#;
+    const NAMELESS: &str = r#"0 7 7u8 0x10 1_000 512_000_000 5_000_000_000 340282366920938463463374607431768211455 0.5 1.5 0.5f32
+        1f64 "512MiB" "512M" "0.5" "many" 'a' b"x" -1"#;
+    let mut proposed = 0;
+    for (key, values) in [
+        ("batch_size", COUNTS),
+        ("threads", COUNTS),
+        ("retry", COUNTS),
+        ("max_memory", BUDGETS),
+        ("", NAMELESS),
+        ("verbose", "0 \"on\" 1"),
+        ("in_impl", "0 \"yes\""),
+        ("oversize", "\"alon\" 3"),
+        ("on_panic", "\"skipp\" true"),
+        ("on_error", "\"skp\" 0 POLICY"),
+        ("name", "\"many\" \"fn\" 1"),
+        ("crate", "\"a::b\" \"a<b>\" \"fn\" 1"),
+    ] {
+        for value in values.split_whitespace() {
+            let option = if key.is_empty() { value.to_owned() } else { format!("{key} = {value}") };
+            for proposal in mistakes(option.parse().unwrap()).iter().flat_map(|message| proposals(message, key)) {
+                assert_accepted(proposal);
+                proposed += 1;
+            }
+        }
+    }
+    assert!(proposed > 100, "{proposed}");
+}
+
 /// The docs of the attribute stand beside the runtime, on its re-export.
 #[test]
 fn the_docs_of_the_attribute_have_every_option_and_no_other() {

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use amorsize::sink::JsonLines;
 use amorsize::{ByteSize, process_in_batches};
-use amorsize_bench::median;
+use amorsize_bench::{median, processor_time};
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Scratch, cpu, measured, noise, this_program};
+use super::{Folder, measured, noise, of};
 
 /// The bytes of a row's spilled results, roughly. They go through a budget of 64 MiB, so that those
 /// which stay in memory, and count as not written, are 3 %.
@@ -97,15 +97,15 @@ type Times = [u64; 3];
 /// The times of plain writes and reads of `bytes` bytes.
 fn plain(bytes: usize, path: &Path) -> Times {
     let content = noise(1, AT_ONCE);
-    let begun = cpu();
+    let begun = processor_time();
     let mut file = File::create(path).expect("a file");
     let parts = bytes.div_ceil(AT_ONCE);
     (0..parts).for_each(|_| file.write_all(&content).expect("room"));
     drop(file);
-    let written = cpu();
+    let written = processor_time();
     let (mut file, mut read) = (File::open(path).expect("the file"), vec![0; AT_ONCE]);
     (0..parts).for_each(|_| file.read_exact(black_box(&mut read)).expect("what was written"));
-    [written - begun, cpu() - written, (parts * AT_ONCE) as u64]
+    [written - begun, processor_time() - written, (parts * AT_ONCE) as u64]
 }
 
 /// The times of results that are spilled, or only made.
@@ -114,59 +114,59 @@ where
     R: Send + Serialize + DeserializeOwned,
     F: Fn(u64) -> R + Sync,
 {
-    let begun = cpu();
+    let begun = processor_time();
     let mut run = process_in_batches(make, 0..items as u64).max_memory(super::BUDGET).threads(1);
     if way == "made" {
         run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
-        return [cpu() - begun, 0, 0];
+        return [processor_time() - begun, 0, 0];
     }
     let all = run.spill().expect("room");
-    let (written, bytes) = (cpu(), all.on_disk());
+    let (written, bytes) = (processor_time(), all.on_disk());
     assert!(bytes > ByteSize::ZERO, "they fitted the memory");
     all.iter().for_each(|result| drop(black_box(result.expect("what was written"))));
-    [written - begun, cpu() - written, bytes.as_u64()]
+    [written - begun, processor_time() - written, bytes.as_u64()]
 }
 
 fn json(items: usize, way: &str, path: &Path) -> Times {
-    let begun = cpu();
+    let begun = processor_time();
     let mut run = process_in_batches(record, 0..items as u64).max_memory(super::BUDGET).threads(1);
     if way == "made" {
         run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
-        return [cpu() - begun, 0, 0];
+        return [processor_time() - begun, 0, 0];
     }
     run.write_to(JsonLines::new(path)).expect("room");
-    let written = cpu();
+    let written = processor_time();
     let lines = BufReader::new(File::open(path).expect("the file")).lines();
     for line in lines {
         let line = line.expect("what was written");
         black_box(serde_json::from_str::<Record>(&line).expect("a record"));
     }
-    [written - begun, cpu() - written, path.metadata().expect("the file").len()]
+    [written - begun, processor_time() - written, path.metadata().expect("the file").len()]
 }
 
 #[cfg(feature = "parquet")]
 fn parquet(items: usize, way: &str, path: &Path) -> Times {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-    let begun = cpu();
+    let begun = processor_time();
     let mut run = process_in_batches(record, 0..items as u64).max_memory(super::BUDGET).threads(1);
     if way == "made" {
         run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
-        return [cpu() - begun, 0, 0];
+        return [processor_time() - begun, 0, 0];
     }
     run.write_to(amorsize::sink::Parquet::new(path)).expect("room");
-    let written = cpu();
+    let written = processor_time();
     let file = File::open(path).expect("the file");
     let table = ParquetRecordBatchReaderBuilder::try_new(file).expect("a table");
     table.build().expect("its batches").for_each(|batch| drop(black_box(batch.expect("what was written"))));
-    [written - begun, cpu() - written, path.metadata().expect("the file").len()]
+    [written - begun, processor_time() - written, path.metadata().expect("the file").len()]
 }
 
 /// Makes one measurement, in a process of its own.
-pub(crate) fn child(row: &str, way: &str, directory: &Path) {
+pub(crate) fn child(row: &str, way: &str, bytes: u64, directory: &Path) {
     let path = directory.join("results");
-    let times = match (way.parse(), row) {
-        (Ok(bytes), _) => plain(bytes, &path),
+    let times = match (way, row) {
+        ("plain", _) => plain(bytes as usize, &path),
         (_, "spill-text") => {
             let text: String = noise(1, 3 << 20).iter().map(|byte| char::from(b'0' + (byte >> 2))).collect();
             let make = |item: u64| text[(item as usize % (3 << 10)) << 10..][..1024].to_owned();
@@ -198,14 +198,11 @@ pub(crate) fn throughput((name, told, least): &Row, rounds: usize) {
     let mut ratios = [Vec::new(), Vec::new()];
     let mut rates = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
-        let scratch = Scratch::new(name);
-        let measure = |way: &str| {
-            let mut command = this_program();
-            measured(command.args(["--child-of-files", name, way]).arg(&scratch.0).env("TMPDIR", &scratch.0))
-        };
-        let [made, ..] = measure("made");
-        let [written, read, bytes] = measure("filed");
-        let [plain_written, plain_read, plain_bytes] = measure(&bytes.to_string());
+        let scratch = Folder::new(name);
+        let measure = |way, bytes| measured(of(name, way, bytes, scratch.path()).env("TMPDIR", scratch.path()));
+        let [made, ..] = measure("made", 0);
+        let [written, read, bytes] = measure("filed", 0);
+        let [plain_written, plain_read, plain_bytes] = measure("plain", bytes as u64);
         let filed = [written - made, read].map(|nanos| bytes * 1e3 / nanos.max(1.0));
         let plain = [plain_written, plain_read].map(|nanos| plain_bytes * 1e3 / nanos);
         for at in 0..2 {

@@ -9,18 +9,20 @@
 //! strace; with the feature `parquet` there is a row of Parquet among `files`.
 
 mod files;
+#[path = "../../../tests/common/folder.rs"]
+mod folder;
 
-use std::env;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{Report, process_in_batches};
-use amorsize_bench::{Arguments, Peak, calibrate, median, work};
+use amorsize_bench::{Arguments, Peak, calibrate, child, child_arguments, median, numbers, processor_time, work};
+use folder::Folder;
 
 /// Calls of 10 us, 0.4 s in all. The resumed runs pass over the same number.
 const ITEMS: u64 = 40_000;
@@ -47,24 +49,6 @@ const ROWS: [Row; 3] = [
     ("large", "calls of 10 us, results of 1 KiB", &[("plain", 1.0), ("checkpoint", 1.08), ("resumed", 0.03)]),
     ("bytes", "calls of 300 us, results of 1 MiB as `Vec<u8>`", &[("plain", 1.0), ("checkpoint", 2.5)]),
 ];
-
-/// A directory that is removed when it is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("durable-{name}-{}", std::process::id()));
-        _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).expect("a folder");
-        Self(folder)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Bytes that compression makes no smaller.
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {
@@ -100,17 +84,6 @@ fn bytes(seed: u64, rounds: u32) -> Vec<u8> {
     bytes
 }
 
-/// Nanoseconds of processor time that this process has used.
-fn cpu() -> u64 {
-    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
-    {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-    }
-    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-    panic!("this system is not asked for the processor time of a process")
-}
-
 /// Runs one way of a row, and returns its report.
 fn run_row<R, F>(call: F, items: u64, way: &str, directory: &Path) -> Report
 where
@@ -127,10 +100,10 @@ where
 }
 
 /// A measurement, in a process of its own: prints processor time and resident memory.
-fn child(row: &str, way: &str, rounds: u32, directory: &Path) {
+fn run_child(row: &str, way: &str, rounds: u32, directory: &Path) {
     rayon::broadcast(|_| ());
     let peak = Peak::start();
-    let (wall, before) = (Instant::now(), cpu());
+    let (wall, before) = (Instant::now(), processor_time());
     match row {
         "small" => drop(run_row(|x| small(x, rounds), ITEMS, way, directory)),
         "large" => drop(run_row(|x| large(x, rounds), ITEMS, way, directory)),
@@ -143,24 +116,22 @@ fn child(row: &str, way: &str, rounds: u32, directory: &Path) {
         "syncs" => drop(run_row(|x| small(x, rounds), SYNC_ITEMS, way, directory)),
         _ => panic!("there is no row {row}"),
     }
-    println!("{} {} {}", cpu() - before, peak.bytes(), wall.elapsed().as_nanos());
+    println!("{} {} {}", processor_time() - before, peak.bytes(), wall.elapsed().as_nanos());
 }
 
-/// The three numbers that a measurement prints.
+/// A child for one way of a row, or for one kind of calls that is killed.
+fn of(row: &str, way: &str, number: u64, directory: &Path) -> Command {
+    let mut command = child([row, way, &number.to_string()]);
+    command.arg(directory);
+    command
+}
+
 fn measured(command: &mut Command) -> [f64; 3] {
-    let output = command.stderr(Stdio::inherit()).output().expect("a child process");
-    assert!(output.status.success(), "{}", output.status);
-    let text = String::from_utf8(output.stdout).expect("numbers");
-    let numbers: Vec<f64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-    numbers.try_into().expect("three numbers")
-}
-
-fn this_program() -> Command {
-    Command::new(env::current_exe().expect("this program"))
+    numbers(command).unwrap_or_else(|why| panic!("{command:?}: {why}"))
 }
 
 fn measure(row: &str, way: &str, rounds: u32, directory: &Path) -> [f64; 3] {
-    measured(this_program().args(["--child", row, way, &rounds.to_string()]).arg(directory))
+    measured(&mut of(row, way, rounds.into(), directory))
 }
 
 fn ratios(row: &Row, rounds: usize, work_rounds: u32) {
@@ -170,10 +141,10 @@ fn ratios(row: &Row, rounds: usize, work_rounds: u32) {
     );
     let mut times = vec![Vec::new(); ways.len()];
     for _ in 0..rounds {
-        let scratch = Scratch::new(name);
+        let scratch = Folder::new(name);
         for ((way, _), times) in ways.iter().zip(&mut times) {
             // A run that is resumed finds the directory of the one before.
-            let directory = scratch.0.join(if way.ends_with("journal") { "journal" } else { "checkpoint" });
+            let directory = scratch.file(if way.ends_with("journal") { "journal" } else { "checkpoint" });
             times.push(measure(name, way, work_rounds, &directory)[0]);
         }
     }
@@ -190,9 +161,9 @@ fn ratios(row: &Row, rounds: usize, work_rounds: u32) {
 fn memory(rounds: usize) {
     let (mut plain, mut kept) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let scratch = Scratch::new("memory");
-        plain.push(measure("memory", "plain", 0, &scratch.0)[1]);
-        kept.push(measure("memory", "checkpoint", 0, &scratch.0.join("run"))[1]);
+        let scratch = Folder::new("memory");
+        plain.push(measure("memory", "plain", 0, scratch.path())[1]);
+        kept.push(measure("memory", "checkpoint", 0, &scratch.file("run"))[1]);
     }
     let [plain, kept] = [plain, kept].map(|mut bytes| median(&mut bytes) / f64::from(1 << 20));
     println!(
@@ -202,12 +173,15 @@ fn memory(rounds: usize) {
 
 /// Counts the syncs in a second of a run with a checkpoint.
 fn syncs(work_rounds: u32) {
-    let scratch = Scratch::new("syncs");
-    let (log, directory) = (scratch.0.join("log"), scratch.0.join("run"));
-    let program = env::current_exe().expect("this program");
+    let scratch = Folder::new("syncs");
+    let (log, directory) = (scratch.file("log"), scratch.file("run"));
     let mut command = Command::new("strace");
-    command.args(["-f", "-e", "trace=fdatasync,fsync", "-o"]).arg(&log).arg(program);
-    command.args(["--child", "syncs", "checkpoint", &work_rounds.to_string()]).arg(&directory);
+    let traced = of("syncs", "checkpoint", work_rounds.into(), &directory);
+    command
+        .args(["-f", "-e", "trace=fdatasync,fsync", "-o"])
+        .arg(&log)
+        .arg(traced.get_program())
+        .args(traced.get_args());
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
         println!("\nsyncs: skipped, there is no strace");
         return;
@@ -254,12 +228,6 @@ fn killed(kind: &str, items: u64, folder: &Path) {
     println!("0 {} 0", report.restored());
 }
 
-fn start(kind: &str, items: u64, folder: &Path) -> Command {
-    let mut command = this_program();
-    command.args(["--killed", kind, &items.to_string()]).arg(folder);
-    command
-}
-
 fn called(folder: &Path) -> u64 {
     fs::metadata(folder.join("calls")).map_or(0, |file| file.len())
 }
@@ -273,10 +241,11 @@ fn kills(trials: usize) {
     for (kind, items) in WORKS {
         let (mut before, mut again, mut time) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..trials {
-            let scratch = Scratch::new("kills");
+            let scratch = Folder::new("kills");
             seed = work(seed, 3);
-            let mut child = start(kind, items, &scratch.0).stdout(Stdio::null()).spawn().expect("a child process");
-            while called(&scratch.0) == 0 {
+            let mut child =
+                of("killed", kind, items, scratch.path()).stdout(Stdio::null()).spawn().expect("a child process");
+            while called(scratch.path()) == 0 {
                 thread::sleep(Duration::from_millis(1));
             }
             let begun = Instant::now();
@@ -284,8 +253,8 @@ fn kills(trials: usize) {
             child.kill().expect("a kill");
             let seconds = begun.elapsed().as_secs_f64();
             child.wait().expect("its end");
-            let had = called(&scratch.0) as f64;
-            let [_, restored, _] = measured(&mut start(kind, items, &scratch.0));
+            let had = called(scratch.path()) as f64;
+            let [_, restored, _] = measured(&mut of("killed", kind, items, scratch.path()));
             before.push(had);
             again.push(had - restored);
             // The time that the killed process spent on these calls.
@@ -299,18 +268,16 @@ fn kills(trials: usize) {
 }
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--child", row, way, rounds, directory] => {
-            return child(row, way, rounds.parse().expect("rounds of work"), Path::new(directory));
-        }
-        ["--child-of-files", row, way, directory] => return files::child(row, way, Path::new(directory)),
-        ["--killed", kind, items, folder] => {
-            return killed(kind, items.parse().expect("a number of items"), Path::new(folder));
-        }
-        _ => {}
+    if let Some([row, way, number, directory]) = child_arguments() {
+        let (number, directory) = (number.parse().expect("a number"), Path::new(&directory));
+        return match row.as_str() {
+            "killed" => killed(&way, number, directory),
+            row if files::ROWS.iter().any(|known| known.0 == row) => files::child(row, &way, number, directory),
+            row => run_child(row, &way, number as u32, directory),
+        };
     }
-    let arguments = Arguments::of_process("durable", 11);
+    let names = ROWS.iter().map(|row| row.0).chain(["memory", "files", "syncs", "kills"]);
+    let arguments = Arguments::of_process("durable", 11).among(names);
     let work_rounds = calibrate();
     println!("{} rounds, each a fresh process; {}", arguments.rounds, arguments.measured());
     for row in ROWS.iter().filter(|row| arguments.wants(row.0)) {

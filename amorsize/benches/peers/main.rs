@@ -11,9 +11,7 @@
 //! and `amorsize/benches/peers/FIGURES.md`. If `python3` has joblib and Python's Amorsize, these
 //! are measured, too.
 
-use std::env;
-
-use amorsize_bench::{Arguments, available_bytes, calibrate, try_measure, wrap};
+use amorsize_bench::{Arguments, available_bytes, calibrate, child_arguments, try_measure, wrap};
 
 mod python;
 mod rows;
@@ -25,24 +23,16 @@ use tables::{Measured, OfPython, OfWay};
 use ways::Way;
 
 fn main() {
-    let mut args = env::args().skip(1).filter(|arg| arg != "--bench");
-    if args.next().as_deref() == Some("--child") {
-        let rest: Vec<String> = args.collect();
-        let number = |text: &String| text.parse::<u64>().expect("a number");
-        let (nanos, peak) = match rest.as_slice() {
-            [bytes] => (rows::fill(number(bytes)), 0),
-            [row, way, items, rounds] => {
-                let way = Way::ALL.into_iter().chain([Way::Tenths]).nth(number(way) as usize).expect("a way");
-                rows::child(Row::named(row), way, number(items) as usize, number(rounds) as u32)
-            }
-            other => panic!("{other:?} is not what a child is told"),
+    if let Some([row, way, items, rounds]) = child_arguments() {
+        let number = |text: String| text.parse::<u64>().expect("a number");
+        let (items, way) = (number(items), Way::ALL.into_iter().chain([Way::Tenths]).nth(number(way) as usize));
+        let (nanos, peak) = match ROWS.iter().find(|known| known.name == row) {
+            None => (rows::fill(items), 0),
+            Some(row) => rows::child(row, way.expect("a way"), items as usize, number(rounds) as u32),
         };
         return println!("{nanos} {peak}");
     }
-    let arguments = Arguments::of_process("peers", 7);
-    for row in &arguments.rows {
-        Row::named(row);
-    }
+    let arguments = Arguments::of_process("peers", 7).among(ROWS.iter().map(|row| row.name));
     let rounds_per_10_us = calibrate();
     let cores = rayon::current_num_threads();
     println!("{}; median of {} rounds, each a fresh process\n", arguments.measured(), arguments.rounds);
@@ -89,7 +79,7 @@ fn measure_row(row: &'static Row, rounds: usize, rounds_per_10_us: u32, cores: f
         let plain = *plain.expect("a plain loop holds one result at a time");
         let mut limit = if row.is_trivial() { plain } else { (plain / cores).max(plain * row.serial_part()) };
         if let Some(bytes) = row.traffic() {
-            let fill = try_measure(&[&bytes.to_string()]).expect("memory can be filled").0;
+            let fill = try_measure(&["fill", "0", &bytes.to_string(), "0"]).expect("memory can be filled").0;
             if fill > limit {
                 (limit, limited_by) = (fill, "the bandwidth of memory");
             }

@@ -122,10 +122,6 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 impl Row {
-    pub(crate) fn named(name: &str) -> &'static Self {
-        ROWS.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("there is no row `{name}`"))
-    }
-
     pub(crate) fn ways(&self) -> Vec<Way> {
         let (is_sink, is_small) = (matches!(self.work, Work::Sink { .. }), self.is_of_small_allocations());
         // Results for a sink are not collected; and nobody cuts tasks by hand to have rayon collect

@@ -12,8 +12,9 @@
 //! repeated, twice for each row. If no round of a row was better, the row has the best of them, and
 //! "others" shows it.
 //!
-//! `cargo bench --bench prediction` runs all rows, `-- ROW ..` those with names that begin so, `--
-//! --rounds N` changes the number of rounds, and `-- --write` writes the table into `FIGURES.md`.
+//! `cargo bench --bench prediction` runs all rows, `-- TEXT ..` those with one of the texts in
+//! their name, `-- --rounds N` changes the number of rounds, and `-- --write` writes the table into
+//! `FIGURES.md`. With `PLANS` in the environment each round shows its plan and report.
 
 mod rows;
 
@@ -22,13 +23,12 @@ use std::env;
 use std::fs;
 use std::hint::black_box;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{Warning, batched};
-use amorsize_bench::{calibrate, work, write_figures};
+use amorsize_bench::{Arguments, calibrate, child, child_arguments, numbers, processor_time, work, wrap};
 use rows::{Kind, ROWS, Row, Shape, Sink};
 
 /// The expected time of even work should be within this part of the measured one.
@@ -176,15 +176,6 @@ struct Figures {
     rarest: usize,
 }
 
-/// Seconds of processor time that this process took so far, in steps of 10 ms.
-fn processor_seconds() -> f64 {
-    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is a name in brackets, which can hold anything.
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |field: Option<&&str>| field.and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(fields.get(11)) + ticks(fields.get(12))) / 100.0
-}
-
 /// Seconds for which the machine's processors were busy or with another machine, since it began, in
 /// steps of 10 ms; and the number of processors.
 fn busy_seconds() -> (f64, f64) {
@@ -197,7 +188,7 @@ fn busy_seconds() -> (f64, f64) {
     (busy / 100.0, processors.max(1) as f64)
 }
 
-fn child(name: &str, rounds: f64) {
+fn run_child(name: &str, rounds: f64) {
     let row = *ROWS.iter().find(|row| row.name == name).expect("a known row");
     let load = &Load::new(row, rounds);
     rayon::broadcast(|_| ());
@@ -216,10 +207,10 @@ fn child(name: &str, rounds: f64) {
             if let Some(threads) = row.threads {
                 run = run.threads(threads);
             }
-            let (before, begun, busy) = (processor_seconds(), Instant::now(), busy_seconds().0);
+            let (before, begun, busy) = (processor_time(), Instant::now(), busy_seconds().0);
             let plan = run.plan().expect("a plan").clone();
             let report = run.for_each_batch(|batch| sink(black_box(batch).len())).expect("a run");
-            let processor = processor_seconds() - before;
+            let processor = (processor_time() - before) as f64 / 1e9;
             let ((busy_now, processors), passed) = (busy_seconds(), begun.elapsed().as_secs_f64());
             (plan, report, processor, (busy_now - busy - processor).max(0.0) / passed / processors)
         }};
@@ -244,7 +235,7 @@ fn child(name: &str, rounds: f64) {
         // Its time if nothing else wants the cores.
         f64::from(times) * per_item * load.items as f64 / 1e9,
         processor / report.seconds(),
-        plan.warnings().iter().any(|warning| warning.code() == Warning::TIME_UNSURE),
+        u8::from(plan.warnings().iter().any(|warning| warning.code() == Warning::TIME_UNSURE)),
         plan.threads(),
         report.threads(),
         plan.reasons()
@@ -255,29 +246,12 @@ fn child(name: &str, rounds: f64) {
 }
 
 fn measure(row: Row, rounds: f64) -> Figures {
-    let exe = env::current_exe().expect("this program");
-    let output = Command::new(exe).args(["--child", row.name, &rounds.to_string()]).output().expect("a child process");
-    assert!(output.status.success(), "{}: {}", row.name, String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("figures");
-    let [expected, least, most, measured, sink, cores, others, unsure, planned, used, rarest] =
-        text.split_whitespace().collect::<Vec<_>>()[..]
-    else {
-        panic!("{text:?} is not eleven figures")
-    };
-    let number = |text: &str| text.parse().expect("a number");
-    let count = |text: &str| text.parse().expect("a count");
-    let figures = Figures {
-        expected: number(expected),
-        least: number(least),
-        most: number(most),
-        measured: number(measured),
-        sink: number(sink),
-        cores: number(cores),
-        others: number(others),
-        unsure: unsure == "true",
-        threads: (count(planned), count(used)),
-        rarest: count(rarest),
-    };
+    // Its stderr has what `PLANS` asks for.
+    let mut command = child([row.name, &rounds.to_string()]);
+    let figures = numbers(command.stderr(Stdio::inherit())).unwrap_or_else(|why| panic!("{}: {why}", row.name));
+    let [expected, least, most, measured, sink, cores, others, unsure, planned, used, rarest] = figures;
+    let (unsure, threads, rarest) = (unsure > 0.0, (planned as usize, used as usize), rarest as usize);
+    let figures = Figures { expected, least, most, measured, sink, cores, others, unsure, threads, rarest };
     if row.sink == Sink::Fast { figures } else { figures.with_the_sink(row) }
 }
 
@@ -391,61 +365,29 @@ fn summary(rows: &[(Row, Figures)]) -> String {
     )
 }
 
-/// The machine, versions and the date, as the system tells them.
-fn origin() -> String {
-    let told = |program: &str, argument: &str| {
-        let output = Command::new(program).arg(argument).output().map(|output| output.stdout).unwrap_or_default();
-        String::from_utf8_lossy(&output).trim().to_owned()
-    };
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.trim().strip_prefix(": "));
-    let threads = rayon::current_num_threads();
-    let date = told("date", "+%Y-%m-%d");
-    format!("{threads} threads of {}, {}, {date}.", model.unwrap_or("a processor"), told("rustc", "--version"))
-}
-
-fn main() -> ExitCode {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [flag, name, rounds] = args.as_slice()
-        && flag == "--child"
-    {
-        child(name, rounds.parse().expect("rounds of work"));
-        return ExitCode::SUCCESS;
+fn main() {
+    if let Some([name, rounds]) = child_arguments() {
+        return run_child(&name, rounds.parse().expect("rounds of work"));
     }
-    let (mut rounds, mut writes, mut wanted) = (3, false, Vec::new());
-    let mut args = args.into_iter();
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--rounds" => rounds = args.next().and_then(|n| n.parse().ok()).expect("`--rounds` takes a number"),
-            "--write" => writes = true,
-            row => wanted.push(row.to_owned()),
-        }
-    }
-    assert!(wanted.is_empty() || !writes, "the page has all rows");
+    let arguments = Arguments::of_process("prediction", 3).among(ROWS.iter().map(|row| row.name));
     let per_us = f64::from(calibrate()) / 10.0;
+    let how = format!("Each row is the median of {} rounds; {}.", arguments.rounds, arguments.measured());
     let mut table = format!(
-        "{}\nEach row is the median of {rounds} rounds.\n\n\
+        "{}\n\n\
          | calls | sample | expected, ms | measured, ms | ratio | range, ms | which | sink, ms | threads | cores | others |\n\
          | --- | ---: | ---: | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |\n",
-        origin()
+        wrap(&how)
     );
     print!("{table}");
     let mut measured = Vec::new();
-    for &row in
-        ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|name| row.name.starts_with(name.as_str())))
-    {
-        let figures = typical(rounds, || measure(row, per_us));
+    for &row in ROWS.iter().filter(|row| arguments.wants(row.name)) {
+        let figures = typical(arguments.rounds, || measure(row, per_us));
         let line = line(row, figures);
         println!("{line}");
         table += &(line + "\n");
         measured.push((row, figures));
     }
-    let summary = summary(&measured);
+    let summary = wrap(&summary(&measured));
     println!("\n{summary}");
-    table += &format!("\n{summary}\n\n`cargo bench -p amorsize --bench prediction -- --write`\n");
-    if writes {
-        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        write_figures(root, "prediction", &table).expect("the page can be written");
-    }
-    ExitCode::SUCCESS
+    arguments.write("prediction", &format!("{table}\n{summary}"));
 }

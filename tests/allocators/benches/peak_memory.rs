@@ -14,12 +14,11 @@
 #[path = "common/chosen.rs"]
 mod chosen;
 
-use std::env;
 use std::hint::black_box;
 use std::time::Instant;
 
 use amorsize::{ByteSize, batched};
-use amorsize_bench::{Arguments, Peak, wrap};
+use amorsize_bench::{Arguments, Peak, child, child_arguments, numbers, wrap};
 
 /// All but `Tracking`, which counts the bytes that the run itself should find out.
 const ALLOCATORS: &[&str] = chosen::ALLOCATORS.split_first().expect("there are some").1;
@@ -69,7 +68,7 @@ fn items(size: Size, total: u64) -> u64 {
         .count() as u64
 }
 
-fn child(size: &str, sink: &str, budget: u64) {
+fn run_child(size: &str, sink: &str, budget: u64) {
     let size = SIZES.iter().find(|(name, _)| *name == size).expect("a known size").1;
     let items = items(size, TIMES * budget);
     chosen::set_trim();
@@ -99,20 +98,16 @@ fn child(size: &str, sink: &str, budget: u64) {
 /// Nanoseconds, the peak of resident memory and the peak of what was held, for a run in a process
 /// of its own.
 fn measure(allocator: &str, size: &str, sink: &str, budget: ByteSize) -> [u64; 3] {
-    let arguments = ["--child", size, sink, &budget.as_u64().to_string()];
-    chosen::numbers(allocator, &arguments).unwrap_or_else(|why| panic!("{why}"))
+    let command = child([size, sink, &budget.as_u64().to_string()]);
+    numbers(&mut chosen::serve(command, allocator)).unwrap_or_else(|why| panic!("{allocator}, {size}, {sink}: {why}"))
 }
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [flag, size, sink, budget] = args.as_slice()
-        && flag == "--child"
-    {
-        return child(size, sink, budget.parse().expect("bytes"));
+    if let Some([size, sink, budget]) = child_arguments() {
+        return run_child(&size, &sink, budget.parse().expect("bytes"));
     }
     let arguments = Arguments::of_process("peak_memory", 3);
     let rounds = arguments.rounds;
-    let is_wanted = |row: &str| arguments.rows.is_empty() || arguments.rows.iter().any(|text| row.contains(text));
     println!("budget {BUDGET}, {} of results, {rounds} processes for each row\n", BUDGET * TIMES);
     println!("| results | allocator | sink | held, % of the budget | resident, % of the budget | s |");
     println!("| --- | --- | --- | ---: | ---: | ---: |");
@@ -124,7 +119,7 @@ fn main() {
         for (allocator, highest) in ALLOCATORS.iter().zip(&mut highest) {
             for sink in SINKS {
                 let row = format!("| {size} | {allocator} | {sink} |");
-                if !is_wanted(&row) {
+                if !arguments.wants(&row) {
                     continue;
                 }
                 let runs: Vec<_> = (0..rounds).map(|_| measure(allocator, size, sink, BUDGET)).collect();

@@ -27,7 +27,7 @@ use std::thread;
 use std::time::Instant;
 
 use amorsize::{ByteSize, DeepSize, Report, batched};
-use amorsize_bench::{Arguments, Peak};
+use amorsize_bench::{Arguments, Peak, child, child_arguments, numbers};
 use chosen::ALLOCATORS;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageResult, RgbImage};
@@ -238,7 +238,7 @@ const DEFAULT: &str = "default";
 /// The budget that the program dssim used.
 const COMPARE_BUDGET: &str = "250MB";
 
-fn child(program: &str, way: &str, detail: &str) {
+fn run_child(program: &str, way: &str, detail: &str) {
     chosen::set_trim();
     // The pool's own memory does not count as the run's, nor do the photos, if this process makes
     // them.
@@ -281,21 +281,18 @@ impl Table<'_> {
 
     /// True if the arguments ask for a row. 48 photos take a minute, and show the same as 12.
     fn wants(&self, head: &str) -> bool {
-        let rows = &self.arguments.rows;
-        rows.iter().any(|text| head.contains(text)) || rows.is_empty() && !head.contains("48 photos")
+        self.arguments.wants(head) && !(self.arguments.rows.is_empty() && head.contains("48 photos"))
     }
 }
 
 fn measure(program: &str, way: &str, detail: &str) -> [u64; 4] {
-    chosen::numbers(way, &["--child", program, way, detail]).unwrap_or_else(|why| panic!("{why}"))
+    let command = child([program, way, detail]);
+    numbers(&mut chosen::serve(command, way)).unwrap_or_else(|why| panic!("{program}, {way}, {detail}: {why}"))
 }
 
 fn main() {
-    let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    if let [flag, program, way, detail] = args.as_slice()
-        && flag == "--child"
-    {
-        return child(program, way, detail);
+    if let Some([program, way, detail]) = child_arguments() {
+        return run_child(&program, &way, &detail);
     }
     let arguments = Arguments::of_process("programs", 1);
     photos(FILES);

@@ -7,7 +7,6 @@
 //! `-- TEXT ..` makes only rows that contain one of the texts. Only Linux has cgroups, and not
 //! every process may make one; if that fails, the bench says so.
 
-#[allow(dead_code, reason = "a part of it is for other benches")]
 #[path = "common/chosen.rs"]
 mod chosen;
 #[path = "../../common/limited.rs"]
@@ -20,7 +19,7 @@ use std::env;
 use std::fs;
 
 use amorsize::ByteSize;
-use amorsize_bench::Arguments;
+use amorsize_bench::{Arguments, numbers};
 use chosen::ALLOCATORS;
 use limited::Limited;
 use rows::{Measured, RAYON, Row};
@@ -41,16 +40,11 @@ struct Outcome {
 
 fn outcome(limited: &Limited, row: &Row, allocator: &str, threads: usize) -> Outcome {
     let mut command = limited.command(&env::current_exe().expect("this program"));
-    chosen::serve(command.args(["--child", row.name, allocator, &threads.to_string()]), allocator);
-    let output = command.output().expect("a child");
-    let finished = if output.status.success() {
-        let text = String::from_utf8(output.stdout).expect("numbers");
-        let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-        let measured = Measured::from_numbers(numbers.try_into().expect("what a child prints"));
-        Ok((measured.peak >> 20, measured.nanos as f64 / 1e9))
-    } else {
-        Err(format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr).trim()).trim().to_owned())
-    };
+    command.args(["--child", row.name, allocator, &threads.to_string()]);
+    let finished = numbers(&mut chosen::serve(command, allocator)).map(|numbers| {
+        let measured = Measured::from_numbers(numbers);
+        (measured.peak >> 20, measured.nanos as f64 / 1e9)
+    });
     let files = ["memory.max_usage_in_bytes", "memory.peak"].map(|name| limited.folder().join(name));
     let text = files.iter().find_map(|file| fs::read_to_string(file).ok());
     let charged = text.and_then(|text| text.trim().parse::<u64>().ok()).map(|bytes| bytes >> 20);
@@ -70,7 +64,6 @@ fn main() {
         return;
     }
     let arguments = Arguments::of_process("within_limit", 10);
-    let is_wanted = |row: &str| arguments.rows.is_empty() || arguments.rows.iter().any(|text| row.contains(text));
     let base = resident();
     println!("limit: 1.25 budgets, and {} that a process has before\n", ByteSize::new(base));
     println!("| calls | allocator | threads | finished | peak, MiB | charged, MiB | s | how others ended |");
@@ -83,7 +76,7 @@ fn main() {
             for threads in threads {
                 let asked = if threads > 0 { threads.to_string() } else { "found".to_owned() };
                 let head = format!("| {name} | {allocator} | {asked} |");
-                if !is_wanted(&head) {
+                if !arguments.wants(&head) {
                     continue;
                 }
                 let mut outcomes = Vec::new();

@@ -19,7 +19,7 @@ mod chosen;
 #[path = "common/rows.rs"]
 mod rows;
 
-use amorsize_bench::Arguments;
+use amorsize_bench::{Arguments, child, numbers};
 use chosen::ALLOCATORS;
 use rows::{Measured, RAYON, ROWS, Row};
 
@@ -27,8 +27,8 @@ const TRACKING: &str = ALLOCATORS[0];
 const GLIBC: &str = ALLOCATORS[1];
 
 fn measure(allocator: &str, row: &Row, threads: usize) -> Result<Measured, String> {
-    let arguments = ["--child", row.name, allocator, &threads.to_string()];
-    chosen::numbers(allocator, &arguments).map(Measured::from_numbers)
+    let command = child([row.name, allocator, &threads.to_string()]);
+    numbers(&mut chosen::serve(command, allocator)).map(Measured::from_numbers)
 }
 
 fn mib(bytes: u64) -> f64 {
@@ -41,7 +41,6 @@ fn main() {
     }
     let arguments = Arguments::of_process("working_memory", 1);
     let rounds = arguments.rounds;
-    let is_wanted = |row: &str| arguments.rows.is_empty() || arguments.rows.iter().any(|text| row.contains(text));
     println!("{rounds} processes for each row; all bytes in MiB\n");
     println!("| calls | allocator | threads | peak | allowed | | held | working | threads used | s | of `Tracking` |");
     println!("| --- | --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |");
@@ -54,7 +53,7 @@ fn main() {
             for (&threads, tracked) in row.threads.iter().zip(&mut tracked) {
                 let asked = if threads > 0 { threads.to_string() } else { "found".to_owned() };
                 let head = format!("| {} | {allocator} | {asked} |", row.name);
-                if !is_wanted(&head) {
+                if !arguments.wants(&head) {
                     continue;
                 }
                 let runs = (0..rounds).map(|_| measure(allocator, row, threads)).collect::<Result<Vec<_>, _>>();
@@ -64,7 +63,7 @@ fn main() {
                         all += 1;
                         failed += 1;
                         println!("{head} - | {:.0} | failed | | | | | |", mib(allowed));
-                        eprintln!("{why}");
+                        eprintln!("{head} {why}");
                         continue;
                     }
                 };

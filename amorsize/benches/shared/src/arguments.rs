@@ -17,7 +17,7 @@ use crate::{figures, readme};
 pub struct Arguments {
     /// The number of rounds; each measures every way of a row once.
     pub rounds: usize,
-    /// The rows to measure; all if there are none.
+    /// Parts of the names of rows to measure; all if there are none.
     pub rows: Vec<String>,
     folder: Option<PathBuf>,
     command: String,
@@ -80,10 +80,24 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// True if the arguments ask for a row of this name.
+    /// The same, if each row that they ask for is among these.
+    ///
+    /// # Panics
+    ///
+    /// When a text is a part of no name: without the row that was meant nothing would be measured.
+    #[must_use]
+    pub fn among<'n>(self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names: Vec<_> = names.into_iter().collect();
+        for row in &self.rows {
+            assert!(names.iter().any(|name| name.contains(row)), "`{row}` is no row of {}", names.join(", "));
+        }
+        self
+    }
+
+    /// True if the arguments ask for a row: by a part of its name, or for all.
     #[must_use]
     pub fn wants(&self, row: &str) -> bool {
-        self.rows.is_empty() || self.rows.iter().any(|wanted| wanted == row)
+        self.rows.is_empty() || self.rows.iter().any(|wanted| row.contains(wanted))
     }
 
     /// The command, the machine and the date, as a part of a sentence.
@@ -178,8 +192,15 @@ mod tests {
     #[test]
     fn rows_are_chosen_by_name() {
         let arguments = parse(&["one", "--rounds", "2", "two"]).unwrap();
-        assert!(arguments.wants("one") && arguments.wants("two") && !arguments.wants("three"));
+        assert!(arguments.wants("one") && arguments.wants("| two |") && !arguments.wants("three"));
         assert!(parse(&[]).unwrap().wants("three"));
+        assert!(arguments.among(["one", "two", "three"]).wants("one"));
+    }
+
+    #[test]
+    #[should_panic = "`owt` is no row of one, two"]
+    fn a_row_that_is_misspelt_is_refused() {
+        _ = parse(&["one", "owt"]).unwrap().among(["one", "two"]);
     }
 
     #[test]

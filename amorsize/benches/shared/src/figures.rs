@@ -1,33 +1,13 @@
 //! Figures in a text, between markers with the name of the bench that writes them.
 
-use std::fmt;
-
-/// A text lacks the two markers of a name, or has them more than once or in the wrong order.
-#[derive(Debug, PartialEq, Eq)]
-pub struct MissingMarker {
-    marker: String,
-    found: usize,
-}
-
-impl fmt::Display for MissingMarker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.found {
-            0 => write!(f, "there is no line `{}`", self.marker),
-            1 => write!(f, "the line `{}` comes before the beginning", self.marker),
-            n => write!(f, "there are {n} lines `{}`; one was expected", self.marker),
-        }
-    }
-}
-
-impl std::error::Error for MissingMarker {}
-
 /// Replaces the text between the lines `<!-- figures: begin NAME -->` and
 /// `<!-- figures: end NAME -->`.
 ///
 /// # Errors
 ///
-/// When a marker is not there or is there more than once, or the end comes before the beginning.
-pub fn replace(text: &str, name: &str, figures: &str) -> Result<String, MissingMarker> {
+/// When a marker is not there or is there more than once, or the end comes before the beginning: a
+/// text that says so.
+pub fn replace(text: &str, name: &str, figures: &str) -> Result<String, String> {
     let (begin, end) = (format!("<!-- figures: begin {name} -->"), format!("<!-- figures: end {name} -->"));
     let place = |marker: &str| {
         let mut places = text
@@ -39,17 +19,15 @@ pub fn replace(text: &str, name: &str, figures: &str) -> Result<String, MissingM
             })
             .filter(|(_, line)| line.trim() == marker)
             .map(|(start, line)| (start, start + line.len()));
-        let first = places.next();
-        match (first, places.count()) {
-            (Some(place), 0) => Ok(place),
-            (first, others) => {
-                Err(MissingMarker { marker: marker.to_owned(), found: usize::from(first.is_some()) + others })
-            }
+        let first = places.next().ok_or_else(|| format!("there is no line `{marker}`"))?;
+        match places.count() {
+            0 => Ok(first),
+            others => Err(format!("there are {} lines `{marker}`; one was expected", 1 + others)),
         }
     };
     let ((_, after_begin), (before_end, _)) = (place(&begin)?, place(&end)?);
     if before_end < after_begin {
-        return Err(MissingMarker { marker: end, found: 1 });
+        return Err(format!("the line `{end}` comes before the beginning"));
     }
     Ok(format!("{}\n{}\n\n{}", &text[..after_begin], figures.trim(), &text[before_end..]))
 }
@@ -106,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_markers_is_told() {
-        let message = |text: &str, name| replace(text, name, "new").unwrap_err().to_string();
+        let message = |text: &str, name| replace(text, name, "new").unwrap_err();
         assert_eq!(message(TEXT, "c"), "there is no line `<!-- figures: begin c -->`");
         let twice = format!("{TEXT}\n<!-- figures: end a -->\n");
         assert_eq!(message(&twice, "a"), "there are 2 lines `<!-- figures: end a -->`; one was expected");

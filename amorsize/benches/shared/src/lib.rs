@@ -2,8 +2,10 @@
 //! they write.
 
 use std::env;
+use std::ffi::OsStr;
 use std::hint::black_box;
 use std::process::Command;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 mod arguments;
@@ -14,7 +16,7 @@ mod peak;
 mod readme;
 
 pub use arguments::{Arguments, write_figures};
-pub use figures::{MissingMarker, replace, wrap};
+pub use figures::{replace, wrap};
 pub use load::{Heavy, Load};
 pub use machine::{available_bytes, locked_version, machine, today};
 pub use peak::Peak;
@@ -43,8 +45,50 @@ pub fn calibrate() -> u32 {
     (f64::from(rounds) * Duration::from_micros(10).as_secs_f64() / best.as_secs_f64()) as u32
 }
 
-/// Runs this program anew with `--child` and some arguments; returns the two numbers that it
-/// prints, nanoseconds and bytes.
+/// The arguments of this process after `--child`, if it is a child: one of [`child`].
+///
+/// # Panics
+///
+/// When a child has another number of them.
+#[must_use]
+pub fn child_arguments<const N: usize>() -> Option<[String; N]> {
+    let mut arguments = env::args().skip(1);
+    let is_child = arguments.next()? == "--child";
+    let rest: Vec<String> = arguments.collect();
+    is_child.then(|| rest.try_into().unwrap_or_else(|rest| panic!("{rest:?} are not {N} arguments")))
+}
+
+/// This program anew, as a child that is told these arguments.
+///
+/// # Panics
+///
+/// When the system doesn't tell which program this is.
+pub fn child<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    command.arg("--child").args(arguments);
+    command
+}
+
+/// Runs a command, and returns the numbers that it prints.
+///
+/// # Errors
+///
+/// When the command fails: how it ended, and what it wrote to stderr.
+///
+/// # Panics
+///
+/// When there is no such program, or it prints anything else.
+pub fn numbers<T: FromStr, const N: usize>(command: &mut Command) -> Result<[T; N], String> {
+    let output = command.output().expect("a program");
+    if !output.status.success() {
+        return Err(format!("{} {}", output.status, String::from_utf8_lossy(&output.stderr)).trim().to_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Option<Vec<T>> = text.split_whitespace().map(|number| number.parse().ok()).collect();
+    Ok(numbers.and_then(|numbers| numbers.try_into().ok()).unwrap_or_else(|| panic!("{text:?} is not {N} numbers")))
+}
+
+/// Runs a child; returns the two numbers that it prints, nanoseconds and bytes.
 ///
 /// # Panics
 ///
@@ -59,19 +103,24 @@ pub fn measure(arguments: &[&str]) -> (f64, u64) {
 /// # Errors
 ///
 /// When the child fails: how it ended, and what it wrote to stderr.
+pub fn try_measure(arguments: &[&str]) -> Result<(f64, u64), String> {
+    numbers(&mut child(arguments)).map(|[nanos, bytes]: [f64; 2]| (nanos, bytes as u64))
+}
+
+/// Nanoseconds of processor time that this process has used, on all its threads.
 ///
 /// # Panics
 ///
-/// When there is no such program, or it prints anything else.
-pub fn try_measure(arguments: &[&str]) -> Result<(f64, u64), String> {
-    let exe = env::current_exe().expect("this program");
-    let output = Command::new(exe).arg("--child").args(arguments).output().expect("a child process");
-    if !output.status.success() {
-        return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+/// When the system is not asked for them: Linux and Apple's are.
+#[must_use]
+pub fn processor_time() -> u64 {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
     }
-    let text = String::from_utf8(output.stdout).expect("two numbers");
-    let (nanos, peak) = text.trim().split_once(' ').expect("two numbers");
-    Ok((nanos.parse().expect("nanoseconds"), peak.parse().expect("bytes")))
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    panic!("this system is not asked for the processor time of a process")
 }
 
 /// The median of the values; sorts them.

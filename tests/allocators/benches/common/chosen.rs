@@ -97,21 +97,7 @@ fn purge() {
 }
 
 /// Makes a process use an allocator.
-pub(crate) fn serve(command: &mut Command, allocator: &str) {
+pub(crate) fn serve(mut command: Command, allocator: &str) -> Command {
     command.env(VARIABLE.to_str().expect("plain letters"), allocator);
-}
-
-/// Starts this program anew with an allocator and arguments, and returns the numbers that it
-/// prints; or tells how that failed, with its stderr.
-pub(crate) fn numbers<const N: usize>(allocator: &str, arguments: &[&str]) -> Result<[u64; N], String> {
-    let mut command = Command::new(env::current_exe().expect("this program"));
-    serve(command.args(arguments), allocator);
-    let output = command.output().expect("a child");
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{allocator} {arguments:?}: {}: {}", output.status, said.trim()));
-    }
-    let text = String::from_utf8(output.stdout).expect("numbers");
-    let numbers: Vec<u64> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-    Ok(numbers.try_into().unwrap_or_else(|_| panic!("{arguments:?} prints {N} numbers, and not {text:?}")))
+    command
 }

@@ -1,6 +1,5 @@
 //! Runs with calls that need memory beside their results, one for each row of a table.
 
-use std::env;
 use std::hint::black_box;
 use std::process;
 use std::sync::{Arc, Mutex};
@@ -8,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{ByteSize, Report, batched, process_in_batches};
-use amorsize_bench::Peak;
+use amorsize_bench::{Peak, child_arguments};
 use rayon::prelude::*;
 
 const KIB: u64 = 1 << 10;
@@ -160,13 +159,9 @@ impl Measured {
 /// True if this process was started with `--child`, a row's name, an allocator and a number of
 /// threads. Then it has made those calls, and printed the measurements.
 pub(crate) fn was_child(set_trim: fn()) -> bool {
-    let args: Vec<String> = env::args().skip(1).collect();
-    let [flag, row, allocator, threads] = args.as_slice() else { return false };
-    if flag != "--child" {
-        return false;
-    }
+    let Some([row, allocator, threads]) = child_arguments() else { return false };
     set_trim();
-    Row::find(row).run(allocator, threads.parse().expect("a number")).print();
+    Row::find(&row).run(&allocator, threads.parse().expect("a number")).print();
     true
 }
 
