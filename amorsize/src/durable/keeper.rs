@@ -185,7 +185,7 @@ impl Keeper {
             }
         };
         self.has_failed.store(true, Ordering::Relaxed);
-        if let Some(Ended::Unwound(payload)) = unwanted {
+        if let Some(Ended::Panic(payload)) = unwanted {
             crate::error::failure::discard(payload);
         }
     }
@@ -315,7 +315,7 @@ impl Keeper {
                 }
                 Err(payload) => {
                     if why.is_none() {
-                        why = Some(Ended::Unwound(payload));
+                        why = Some(Ended::Panic(payload));
                     } else {
                         crate::error::failure::discard(payload);
                     }

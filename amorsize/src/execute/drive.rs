@@ -37,7 +37,7 @@ impl Engine {
         let now = self.now.take().filter(|_| self.workers.is_none() && outcome.is_ok());
         self.elapsed += now.unwrap_or_else(sync::now) - begun;
         self.begun = None;
-        outcome.unwrap_or_else(|payload| Err(Ended::Unwound(payload)))
+        outcome.unwrap_or_else(|payload| Err(Ended::Panic(payload)))
     }
 
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {

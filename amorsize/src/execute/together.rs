@@ -90,7 +90,7 @@ impl Engine {
         // Stop recording chunks, however the run ends.
         let each = control.state().each.take().unwrap_or_default();
         // The items that were taken by then run when the run goes on.
-        let wall = ran.map_err(Ended::Unwound)?;
+        let wall = ran.map_err(Ended::Panic)?;
         let panic = control.take_panic();
         while let Some(finished) = control.take_ready() {
             line.hand_over(finished);
@@ -155,7 +155,7 @@ mod tests {
         let (mut input, mut stock, mut outlet) = (Source::new(input, shared.types), Stock::default(), Kept::default());
         let work = tools.work(&shared as &dyn Function);
         let mut line = Line { input: &mut input, stock: &mut stock, work, outlet: &mut outlet };
-        assert!(matches!(engine.make_plan(&mut line, 5), Err(Ended::Unwound(_))));
+        assert!(matches!(engine.make_plan(&mut line, 5), Err(Ended::Panic(_))));
         let workers = engine.workers.as_ref().expect("the sample went on threads");
         assert!(workers.control.state().each.is_none());
         assert!(engine.run(&mut line).is_ok());

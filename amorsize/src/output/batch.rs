@@ -278,19 +278,6 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
     }
 }
 
-/// The first of these indices, and each that does not follow the one before: its place, and the
-/// index.
-#[cfg(feature = "durable")]
-pub(crate) fn first_and_jumps(mut indices: impl Iterator<Item = usize>) -> (usize, Vec<(usize, usize)>) {
-    let first = indices.next().unwrap_or_default();
-    let mut last = first;
-    let jumps = indices.enumerate().filter_map(|(place, index)| {
-        let before = std::mem::replace(&mut last, index);
-        (before + 1 != index).then_some((place + 1, index))
-    });
-    (first, jumps.collect())
-}
-
 /// The indices of the items of a [`Batch`]; made by [`Batch::indices`].
 ///
 /// # Examples
