@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use amorsize::on_error::{Collect, Each, Skip, Stop};
-use amorsize::{Batched, CancelToken, TryError, process_in_batches};
+use amorsize::{Batched, CancelToken, Error, IntoIter, TryError, Unordered, process_in_batches};
 use caught::caught;
 use folder::Folder;
 
@@ -77,9 +77,13 @@ fn the_directory_goes_although_items_failed() {
 }
 
 /// Checks that an error of the run is the last item.
-fn ends_by_an_error<V>(mut values: impl Iterator<Item = Result<V, TryError<String>>>) {
+fn ends_by_an_error<V, N: Iterator<Item = Result<V, TryError<String>>>>(
+    mut values: N,
+    error: impl Fn(&N) -> Option<&Error>,
+) {
     assert!(matches!(values.by_ref().last(), Some(Err(TryError::Run(_)))));
     assert!(values.next().is_none());
+    assert!(error(&values).is_some());
 }
 
 #[test]
@@ -93,8 +97,8 @@ fn the_directory_of_a_run_that_an_error_ended_stays() {
         let directory = folder.file("run");
         run(good, 500).on_error(Stop).checkpoint(&directory).for_each_batch(drop).unwrap();
         let begun = || reason(run(good, ITEMS).on_error(Stop).checkpoint(&directory).remove_when_done(true));
-        ends_by_an_error(begun().into_iter());
-        ends_by_an_error(begun().unordered());
+        ends_by_an_error(begun().into_iter(), IntoIter::error);
+        ends_by_an_error(begun().unordered(), Unordered::error);
         assert_eq!(stored(&directory), 500);
     }
 }

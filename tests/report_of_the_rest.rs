@@ -3,6 +3,7 @@
 #[path = "common/caught.rs"]
 mod caught;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -312,5 +313,44 @@ fn stages_say_what_they_did_for_the_rest() {
             assert!(stage.largest() < ByteSize::kib(2) && stage.bytes_per_item() < ByteSize::kib(2), "{stage}");
             assert!(stage.seconds() <= most, "{stage} of {most} s");
         }
+    }
+}
+
+/// A process with the resident memory that a test states, in mebibytes.
+struct Told(AtomicUsize);
+
+impl MemorySource for Told {
+    fn available(&self) -> Option<ByteSize> {
+        Some(ByteSize::gib(4))
+    }
+
+    fn resident(&self) -> Option<ByteSize> {
+        Some(ByteSize::mib(self.0.load(Ordering::SeqCst) as u64))
+    }
+}
+
+#[test]
+fn resident_memory_grows_from_what_it_was_when_the_rest_began() {
+    for threads in 1..=3 {
+        let process = Arc::new(Told(AtomicUsize::new(20)));
+        with_memory_source(Arc::clone(&process), || {
+            let call = |x: usize| {
+                slow();
+                process.0.store(if x <= ENDS { 100 } else { 40 }, Ordering::SeqCst);
+                if x == ENDS {
+                    std::panic::resume_unwind(Box::new("as planned"));
+                }
+                x
+            };
+            let mut run = process_in_batches(call, 0..ITEMS).threads(threads).batch_size(7);
+            assert!(caught(|| run.for_each_batch(drop)).is_err());
+            process.0.store(30, Ordering::SeqCst);
+            let report = run.for_each_batch(drop).unwrap();
+            // A run takes what it holds off the memory from which it counts.
+            let peak = report.peak_resident().unwrap();
+            assert!(peak <= ByteSize::mib(11), "{threads}: {peak}");
+            let moments = report.timeline().moments();
+            assert!(moments.iter().all(|moment| moment.resident().unwrap() <= ByteSize::mib(11)), "{moments:?}");
+        });
     }
 }

@@ -81,7 +81,7 @@ fn help_without_unit(number: u64) -> String {
         LEAST_POSSIBLE_BYTES.. => {
             format!("write bytes with a unit, such as `\"{number}B\"` or `\"{number}MiB\"`")
         }
-        0..=100 => format!(
+        2..=100 => format!(
             "write bytes with a unit, such as `\"{number}MiB\"` or `\"{number}GiB\"`, or a fraction, such as `0.5`"
         ),
         _ => format!("write bytes with a unit, such as `\"{number}MiB\"`, or a fraction, such as `0.5`"),

@@ -21,6 +21,7 @@
 //! | `end_input` | calling thread | the input ended | `input_ended` | |
 //! | `wait` | calling thread | it has nothing to do | `wanted_items`, `caller_holds` | |
 //! | `take_ready` | calling thread | before a hand-over | `finished` | |
+//! | `leave_collection` | calling thread | a collection ended early | `waiting`, `finished` | |
 //! | `in_sink` | calling thread | around a hand-over | the sink's times; gives credit back | |
 //! | `settle` | calling thread | all threads have left | `jobs` | |
 //! | `take_panic` | calling thread | after `settle` | `ending`, `holes` | |

@@ -68,7 +68,10 @@ impl Engine {
         }
         // An iterator's run comes back for each batch. By then it knows more than its plan did.
         match (&self.workers, &self.plan) {
-            (Some(workers), _) => line.outlet.set_batch_size(workers.control.state().tuner.batch_now()),
+            (Some(workers), _) => {
+                let size = workers.control.state().tuner.batch_now();
+                line.outlet.set_batch_size(size);
+            }
             (None, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
             (None, None) => {}
         }

@@ -236,6 +236,9 @@ impl Control {
         self.look();
         let Ran { grant, held: Held { calls, mut input }, mut outcome } = ran;
         let done = outcome.stretch.items;
+        let rest_items = chunk.items();
+        // Without the lock: items can be many bytes to move.
+        let rest = (done > 0 && rest_items > 0).then(|| chunk.split_off(0));
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
@@ -243,7 +246,6 @@ impl Control {
             state.settle_stray(&mut outcome, grant.credit, &self.forks);
         }
         let lost = outcome.lost;
-        let rest_items = chunk.items();
         let rest_bytes = (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64;
         let rest_input = input.split(0, rest_bytes);
         // The bytes of the results stay taken until they are handed over.
@@ -275,9 +277,8 @@ impl Control {
             outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
         state.queued += rest_items;
         if done > 0 {
-            if rest_items > 0 {
-                let rest = Waiting { chunk: chunk.split_off(0), input: rest_input };
-                state.waiting.insert(grant.start + done + lost, rest);
+            if let Some(chunk) = rest {
+                state.waiting.insert(grant.start + done + lost, Waiting { chunk, input: rest_input });
             }
             state.finished.insert(grant.start, chunk);
             state.add_ready();

@@ -73,7 +73,9 @@ impl Engine {
     fn sample_and_plan(&mut self, line: &mut Line<'_>, most: usize, begun: Instant) -> Result<(), Ended> {
         self.bound_sample()?;
         self.read_resident();
-        self.start_recorder(begun);
+        // A plan that is made again after one that failed goes on where that one stopped.
+        self.set_origin(line);
+        self.start_recorder(self.origin());
         self.begin_telling(begun, line)?;
         let mut beside = Beside::begin();
         // The first item tells if calls are long enough to run at the same time.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::{Before, Engine};
 use super::workers::OnThreads;
-use crate::memory::source;
+use crate::memory::source::{self, Source};
 use crate::output::handover::HandedOver;
 use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
@@ -95,6 +95,9 @@ impl Engine {
         });
         let extremes = extremes.unwrap_or_default();
         let timeline = Timeline { extremes, batches: times, ..recorded };
+        // The caller's source is dropped with the run, unless the report has something to ask.
+        let is_known = budget.get().is_some() && is_read.is_some();
+        let source = if is_known { Source::default() } else { source::current() };
         let was_noted = !timeline.moments.is_empty() || !timeline.batches.is_empty();
         Totals {
             name: self.options.name(),
@@ -112,7 +115,7 @@ impl Engine {
             peak: self.ledger.peak(),
             budget,
             max_memory: self.options.limit(),
-            source: source::current(),
+            source,
             reads_resident: is_read.map_or_else(OnceLock::new, OnceLock::from),
             seconds,
             threads,

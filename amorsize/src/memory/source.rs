@@ -188,7 +188,7 @@ pub(crate) fn current() -> Source {
 }
 
 /// The system, or its replacement. It reads nothing before it is asked.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Source(Replaced);
 
 impl Source {

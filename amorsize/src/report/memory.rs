@@ -133,7 +133,13 @@ impl Report {
     #[must_use]
     pub fn working_certainty(&self) -> Certainty {
         let Totals { measured_by, reads_resident, source, .. } = &self.totals;
-        Certainty::of_working(*measured_by, || *reads_resident.get_or_init(|| source.resident().is_some()))
+        // No lock is held while the source's code runs: a child made by `fork` would find it held.
+        let ask = || {
+            let is_told = source.resident().is_some();
+            _ = reads_resident.set(is_told);
+            is_told
+        };
+        Certainty::of_working(*measured_by, || reads_resident.get().copied().unwrap_or_else(ask))
     }
 
     /// The bytes of all results together.

@@ -84,7 +84,7 @@ impl Totals {
             peak: ByteSize::ZERO,
             budget: OnceLock::new(),
             max_memory: MaxMemory::default(),
-            source: crate::memory::source::current(),
+            source: Source::default(),
             reads_resident: OnceLock::new(),
             seconds: 0.0,
             threads: 1,

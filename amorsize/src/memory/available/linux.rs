@@ -142,7 +142,7 @@ impl SystemMemory {
             return;
         }
         // A path may not be UTF-8. Its replacement text finds no cgroup, but finds those above.
-        let mountinfo = fs::read(&self.root.join("proc/self/mountinfo")).ok();
+        let mountinfo = fs::read(self.root.join("proc/self/mountinfo")).ok();
         let mountinfo = mountinfo.as_deref().map(String::from_utf8_lossy);
         self.cgroups = Cgroups::find(&String::from_utf8_lossy(own), mountinfo.as_deref(), &self.root);
         self.found_for = Some(own.into());

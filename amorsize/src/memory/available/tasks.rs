@@ -49,7 +49,7 @@ fn most_under(root: &Path, space: &Space, started: Started, enough: usize) -> us
     let limits = read("proc/self/limits").unwrap_or_default();
     let by_space = most_by_space(ResourceLimits::parse(&limits), read("proc/self/statm").as_deref(), space, started);
     let by_cgroups = read("proc/self/cgroup").and_then(|own| {
-        let mountinfo = fs::read(&root.join("proc/self/mountinfo")).ok();
+        let mountinfo = fs::read(root.join("proc/self/mountinfo")).ok();
         cgroup::tasks_left(&own, mountinfo.as_deref().map(String::from_utf8_lossy).as_deref(), root)
     });
     let by_cgroups = by_cgroups.map(|left| half(left, started.now));
