@@ -291,11 +291,12 @@ fn not_an_option(input: ParseStream) -> syn::Result<syn::Error> {
     let token = next(input)?;
     let literal = syn::parse2::<Lit>(token.to_token_stream()).ok();
     let budget = literal.as_ref().and_then(max_memory::help_of_budget);
-    let size = literal.and_then(|literal| match literal {
+    let size = literal.filter(|literal| match literal {
         // Every machine's `usize` holds a number of 32 bits.
-        Lit::Int(int) => int.base10_parse::<u32>().ok().filter(|size| *size > 0),
-        _ => None,
+        Lit::Int(int) => int.suffix().is_empty() && int.base10_parse().is_ok_and(|size: u32| size > 0),
+        _ => false,
     });
+    let size = size.map(ToTokens::into_token_stream);
     let help = match (budget, size) {
         (Some(budget), Some(size)) => {
             format!("if this is the memory budget, {budget}; if it is the size of batches, `batch_size = {size}`")
