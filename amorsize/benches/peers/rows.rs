@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
 
-use amorsize::{ByteSize, batched};
+use amorsize::{Batched, ByteSize, batched};
 use amorsize_bench::{Heavy, Load, Peak, median, work};
 use serde_json::Value;
 
@@ -237,57 +237,22 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
         Work::Sink { bytes, nanos, sink_nanos, budget } => {
             let make = &Make { rounds: rounds(nanos), bytes };
             let sink_rounds = rounds(sink_nanos);
-            let mut sum = 0u64;
-            let mut sink = |result: Vec<u8>| {
-                sum = sum.wrapping_add(work(u64::from(result[0]), sink_rounds));
+            let sink = |result: Vec<u8>| work(u64::from(result[0]), sink_rounds);
+            let run = || {
+                let run = buffer_batched(0..items, make);
+                if let Some(budget) = budget { run.max_memory(budget) } else { run }
             };
-            warm_up(way);
-            let measured = timed(|| match way {
-                Way::ForEachBatch => {
-                    let mut run = buffer_batched(0..items, make);
-                    if let Some(budget) = budget {
-                        run = run.max_memory(budget);
-                    }
-                    run.for_each_batch(|batch| batch.into_iter().for_each(&mut sink)).expect("a sink keeps any budget");
-                }
-                _ => each(way, shape, |index| buffer(index, make), &mut sink),
-            });
-            black_box(sum);
-            measured
+            into_sink(way, shape, run, |index| buffer(index, make), sink)
         }
         Work::Documents => {
-            let (texts, mut sum) = (&small::documents()[..], 0);
-            let sink = |document: Value| sum += document["id"].as_u64().unwrap_or_default();
-            warm_up(way);
-            let measured = timed(|| match way {
-                Way::Collect => {
-                    parse_batched(0..items, texts).collect::<Vec<_>>().expect("it fits").into_iter().for_each(sink);
-                }
-                Way::ForEachBatch => {
-                    drop(parse_batched(0..items, texts).for_each(sink).expect("a sink keeps any budget"));
-                }
-                Way::Iterate => parse_batched(0..items, texts).into_iter().for_each(sink),
-                _ => each(way, shape, |index| parse(index, texts), sink),
-            });
-            black_box(sum);
-            measured
+            let texts = &small::documents()[..];
+            let sink = |document: Value| document["id"].as_u64().unwrap_or_default();
+            into_sink(way, shape, || parse_batched(0..items, texts), |index| parse(index, texts), sink)
         }
         Work::Words => {
-            let (texts, mut sum) = (&small::lines()[..], 0);
-            let sink = |words: Vec<String>| sum += words.iter().map(String::len).sum::<usize>();
-            warm_up(way);
-            let measured = timed(|| match way {
-                Way::Collect => {
-                    words_batched(0..items, texts).collect::<Vec<_>>().expect("it fits").into_iter().for_each(sink);
-                }
-                Way::ForEachBatch => {
-                    drop(words_batched(0..items, texts).for_each(sink).expect("a sink keeps any budget"));
-                }
-                Way::Iterate => words_batched(0..items, texts).into_iter().for_each(sink),
-                _ => each(way, shape, |index| words(index, texts), sink),
-            });
-            black_box(sum);
-            measured
+            let texts = &small::lines()[..];
+            let sink = |words: Vec<String>| words.iter().map(String::len).sum::<usize>() as u64;
+            into_sink(way, shape, || words_batched(0..items, texts), |index| words(index, texts), sink)
         }
         Work::First => timed(|| run_trivial(way, shape)),
         Work::Trivial => {
@@ -296,6 +261,30 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
             (trivial_nanos(way, shape), peak.bytes())
         }
     }
+}
+
+/// Runs one way, whose results go to a sink that makes a number of each.
+fn into_sink<I: IntoIterator, R: Send, C>(
+    way: Way,
+    shape: Shape,
+    run: impl FnOnce() -> Batched<I, R, C>,
+    call: impl Fn(usize) -> R + Copy + Send + Sync,
+    number: impl Fn(R) -> u64,
+) -> (f64, u64) {
+    let mut sum = 0u64;
+    let mut sink = |result| sum = sum.wrapping_add(number(result));
+    warm_up(way);
+    let measured = timed(|| match way {
+        Way::Collect => run().collect::<Vec<_>>().expect("it fits").into_iter().for_each(&mut sink),
+        Way::ForEachBatch => {
+            let given = run().for_each_batch(|batch| batch.into_iter().for_each(&mut sink));
+            drop(given.expect("a sink keeps any budget"));
+        }
+        Way::Iterate => run().into_iter().for_each(&mut sink),
+        _ => each(way, shape, call, &mut sink),
+    });
+    black_box(sum);
+    measured
 }
 
 fn timed(body: impl FnOnce()) -> (f64, u64) {
