@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::books::Books;
 use super::control::Control;
 use super::state::{Ending, State, Waiting};
-use super::words::{Outcome, ThreadKind};
+use super::words::{Grant, Outcome, ThreadKind};
 use super::work::Work;
 use crate::adapt::learned::Stretch;
 use crate::buffer::RawChunk;
@@ -19,22 +19,6 @@ use crate::units::measured_by::MeasuredBy;
 /// Limits the expected work between two looks for a stop of the run, and between two readings of
 /// the clock, which take 23 ns each.
 const LOOK_SECONDS: f64 = 100e-6;
-
-/// A chunk that may start.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grant {
-    pub(crate) start: usize,
-    pub(crate) items: usize,
-    /// The credit that it took at its start.
-    pub(super) credit: u64,
-    /// The part of `credit` for the working memory of a call.
-    pub(super) working: u64,
-    pub(super) input_bytes: u64,
-    /// Bytes that each result counts with, in addition to its measured bytes.
-    pub(super) per_item: u64,
-    /// True if the waits of its calls are measured.
-    pub(super) measured: bool,
-}
 
 /// The credit of a chunk that runs.
 #[derive(Debug)]

@@ -38,6 +38,22 @@ pub(super) const FIRST_DECISION: f64 = COLD_START_SECONDS / 6.0;
 /// One stretch or chunk per interval is measured for the waits of its calls, which takes 6 us.
 pub(super) const MEASURED_EVERY: Duration = Duration::from_millis(10);
 
+/// A chunk that may start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    pub(crate) start: usize,
+    pub(crate) items: usize,
+    /// The credit that it took at its start.
+    pub(super) credit: u64,
+    /// The part of `credit` for the working memory of a call.
+    pub(super) working: u64,
+    pub(super) input_bytes: u64,
+    /// Bytes that each result counts with, in addition to its measured bytes.
+    pub(super) per_item: u64,
+    /// True if the waits of its calls are measured.
+    pub(super) measured: bool,
+}
+
 /// The outcome of a chunk.
 #[derive(Debug)]
 pub(super) struct Outcome {

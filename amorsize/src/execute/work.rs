@@ -3,8 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::control::Control;
-use super::jobs::Grant;
-use super::words::ThreadKind;
+use super::words::{Grant, ThreadKind};
 use crate::buffer::{RawChunk, Results};
 use crate::call::Function;
 use crate::call::interrupts::Interrupts;
