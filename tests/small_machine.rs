@@ -25,8 +25,8 @@ fn a_fraction_is_of_what_there_is() {
     });
 }
 
-/// A machine whose memory is taken by the results that a run makes, at the moment at which it makes
-/// them.
+/// A machine with 64 MiB. Each result of a run takes its bytes of them at the moment at which it is
+/// made.
 struct Small {
     left: AtomicU64,
 }

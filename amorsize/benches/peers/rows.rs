@@ -263,7 +263,7 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
     }
 }
 
-/// Runs one way, whose results go to a sink that makes a number of each.
+/// Runs one way. A sink makes a number of each result.
 fn into_sink<I: IntoIterator, R: Send, C>(
     way: Way,
     shape: Shape,

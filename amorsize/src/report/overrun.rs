@@ -191,7 +191,7 @@ mod tests {
         totals
     }
 
-    /// A last moment at which resident memory had grown by so many MiB.
+    /// A last moment, with this growth of resident memory in MiB.
     fn last(mebibytes: u64) -> Option<Moment> {
         Some(Moment { resident: Some(mebibytes << 20), ..Moment::default() })
     }
@@ -263,7 +263,7 @@ mod tests {
                 assert!(cause == Cause::Held && told.ends_with(why), "{told}");
             }
         }
-        // What the run knew of is the lesser part of the excess.
+        // The run knew of less than half of the excess.
         assert_eq!(told(held(547, 20)).0, Cause::Calls);
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Totals {
     /// The budget; a run that is too short to need one leaves it open.
     pub(crate) budget: OnceLock<ByteSize>,
     pub(crate) max_memory: MaxMemory,
-    /// Tells what the run leaves open, whoever reads the report.
+    /// The run's own source, asked for the figures that the run leaves open.
     pub(crate) source: Source,
     /// True if resident memory could be read; a run that did not look leaves it open.
     pub(crate) reads_resident: OnceLock<bool>,

@@ -70,7 +70,8 @@ impl CoreParts {
 
     /// The parts of a pipeline, from those before and those of its next stage.
     pub(crate) fn join(self, next: Self) -> Self {
-        // What the options state is told only where no stage's builder has set a callback.
+        // A callback comes before the options' `progress`, so that of an earlier stage goes where a
+        // later stage's options state one.
         let callback = next.callback.or(self.callback.filter(|_| !next.options.states_progress()));
         Self {
             options: self.options.join(next.options),
