@@ -6,7 +6,8 @@ mod interview;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::hint::spin_loop;
+use std::sync::mpsc::{self, Receiver, RecvError, Sender, TryRecvError};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,14 +52,18 @@ fn with_one_in_flight_it_is_however_long_calls_take() {
 /// over.
 fn answered(micros: u64, count: u64, finish: fn(Batched<Receiver<u64>, u64, Call>, Sender<u64>)) -> u64 {
     interview(HANGS, count, move |questions, answers| {
-        let call: Call = Box::new(move |question| {
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_micros(micros) {
-                std::hint::spin_loop();
-            }
-            question + 1
-        });
-        finish(process_in_batches(call, questions), answers);
+        finish(process_in_batches(busy(micros), questions), answers);
+    })
+}
+
+/// Calls that compute for `micros` microseconds.
+fn busy(micros: u64) -> Call {
+    Box::new(move |question| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(micros) {
+            spin_loop();
+        }
+        question + 1
     })
 }
 
@@ -90,6 +95,35 @@ fn so_is_it_whatever_calls_take_and_however_results_are_handed_over() {
             println!("calls of {micros} us, handed over in way {which}");
             assert_eq!(answered(micros, count, finish), count);
         }
+    }
+}
+
+#[test]
+fn so_is_it_if_the_other_thread_looks_for_each_answer_before_it_sleeps() {
+    for (micros, look, count) in [(0, 5, 5_000), (0, 30, 5_000), (2, 30, 5_000), (20, 30, 2_000), (20, 5, 1_000)] {
+        println!("calls of {micros} us, {look} us of looking");
+        let (ask, questions) = mpsc::channel();
+        let (answer, answers) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            for question in 0..count {
+                ask.send(question).unwrap();
+                let begun = Instant::now();
+                let found = loop {
+                    match answers.try_recv() {
+                        Err(TryRecvError::Empty) if begun.elapsed() < Duration::from_micros(look) => spin_loop(),
+                        Err(TryRecvError::Empty) => break answers.recv(),
+                        found => break found.map_err(|_| RecvError),
+                    }
+                };
+                assert_eq!(found, Ok(question + 1));
+            }
+            done.send(()).unwrap();
+        });
+        let run = process_in_batches(busy(micros), questions);
+        let answers = thread::spawn(move || run.into_iter().for_each(|found| answer.send(found).unwrap()));
+        is_done.recv_timeout(HANGS).expect("every question is answered");
+        answers.join().unwrap();
     }
 }
 

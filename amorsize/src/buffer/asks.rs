@@ -11,10 +11,10 @@
 //!
 //! - No other thread of the process ran between one ask and another, so none can have answered.
 //! - Items come at once after the results of long calls. A thread that waited for such a result
-//!   sleeps, and takes longer to wake.
+//!   sleeps, and takes longer to wake. Now and then a short call is put off to be like a long one.
 //! - An item takes as long to come if the ask is put off for four times as long. The input makes
 //!   it by itself then; an item that another thread sends would have come meanwhile.
-//! - For hundreds of items and some time, none had to be waited for.
+//! - For hundreds of items and some time, none had to be waited for, not even after long calls.
 //!
 //! An input that was seen to wait is asked one by one again. If the items in flight are bounded, an
 //! open input is asked one by one for good.
@@ -77,12 +77,17 @@ const ANSWER: Duration = Duration::from_nanos(500);
 /// A thread that answers without a sleep takes all of a core. If others ran for less than this part
 /// of the time, none did that.
 const BUSY_PART: u32 = 4;
+/// A call is put off by this time, so that a thread that waits for its result sleeps.
+const CALL_PUT_OFF: Duration = Duration::from_micros(50);
+/// Short calls are put off again after twice as many windows of asks as before if that showed
+/// nothing, but never after more than this power of two: a call in 4,096 costs nothing.
+const RAREST: u32 = 8;
 /// An ask is put off for this many times as long as the item before took to come. Not if that was
 /// longer than a call: such an input gains little by calls beside it.
 const PUT_OFF: u32 = 4;
-/// After this many asks without a wait, and this time, an input that shows nothing else is believed
-/// not to wait for results. In that time a thread that answers without a sleep loses its core
-/// several times, and then the ask waits.
+/// After this many asks without a wait, and this time of the calling thread on a core, results of
+/// long calls count even if the sink is slow: in that time a thread that answers while the sink
+/// works is late now and then, and the ask waits. Time without a core shows nothing.
 const UNKNOWN: u32 = 256;
 const UNKNOWN_FOR: Duration = Duration::from_millis(20);
 
@@ -114,20 +119,34 @@ pub(crate) struct Asks {
     fill: Option<Fill>,
     unknown: Unknown,
     delay: Delay,
-    others_ran: OthersRan,
+    trial: Trial,
+    ran: Ran,
 }
 
 /// Asks that do not tell if the input waited for the results.
 #[derive(Debug, Default)]
 struct Unknown {
     asks: u32,
-    /// The time at which the first of them began, and the number of times that this thread had lost
-    /// its core by then.
-    since: Option<(Instant, Option<u64>)>,
+    /// The time at which the first of them began, the time for which this thread had run by then,
+    /// and the number of times that it had lost its core.
+    since: Option<(Instant, Option<Duration>, Option<u64>)>,
     /// The latest of them: their number, the time at which they began, and the time for which other
     /// threads had run then.
     window: u32,
     window_began: Option<(Instant, Option<Duration>)>,
+}
+
+/// Short calls that are put off, one after the other, to be like long ones.
+#[derive(Debug, Default)]
+struct Trial {
+    /// True if the next call is to be put off.
+    is_on: bool,
+    /// True if the last one was.
+    was_put_off: bool,
+    /// Trials that showed nothing.
+    failed: u32,
+    /// Windows of asks until the next one.
+    skipped: u32,
 }
 
 /// Asks that are put off.
@@ -143,13 +162,17 @@ struct Delay {
     shorter: u32,
 }
 
-/// Tells the time for which other threads of the process ran so far, if the system does.
-#[derive(Debug)]
-struct OthersRan(fn() -> Option<Duration>);
+/// Tells the time for which threads ran so far, if the system does.
+#[derive(Clone, Copy, Debug)]
+struct Ran {
+    own: fn() -> Option<Duration>,
+    /// The other threads of the process. `true` asks for what they run just now, too.
+    others: fn(bool) -> Option<Duration>,
+}
 
-impl Default for OthersRan {
+impl Default for Ran {
     fn default() -> Self {
-        Self(thread_time::others_ran)
+        Self { own: thread_time::ran, others: thread_time::others_ran }
     }
 }
 
@@ -219,6 +242,18 @@ impl Asks {
     /// Notes that all ready results were handed over.
     pub(crate) fn handed_over(&mut self) {
         self.held = 0.0;
+    }
+
+    /// Puts the next call off, if that is to be tried. Returns the time that this took.
+    pub(crate) fn put_off_call(&mut self) -> Duration {
+        self.trial.was_put_off =
+            self.trial.is_on && self.call < LONG && self.is_in_question(Way::Inline { timed: true });
+        if !self.trial.was_put_off {
+            return Duration::ZERO;
+        }
+        let begun = now();
+        wait_until(begun + CALL_PUT_OFF);
+        now() - begun
     }
 
     /// Notes the time at which the last call of the calling thread ended. From then on other
@@ -355,34 +390,63 @@ impl Asks {
         let may_put_off = self.call >= LONG && self.delay.shorter < FEW;
         let is_short = took.as_secs_f64() <= self.call;
         self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= LATE);
-        if slept {
-            (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
+        let was_put_off = std::mem::take(&mut self.trial.was_put_off);
+        // A thread that waited for the result had to wake before it sent the item.
+        let is_late = was_put_off && took.as_secs_f64() >= QUICK.as_secs_f64() + 2.0 * self.pace;
+        if slept || is_late {
+            let shown_by = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
+            (self.single, self.hands_over) = (self.single.max(shown_by), true);
+            self.end_trial();
             self.unknown = Unknown::default();
             return;
         }
         // The sink, too, takes some microseconds to wake a thread that waits for a result.
         let is_prompt = self.call_ended.is_some_and(|at| (begun + took).saturating_duration_since(at) < QUICK);
-        if is_prompt && self.call >= LONG {
-            self.single = self.single.saturating_sub(if self.call >= VERY_LONG { SHOWN_BY / FEW } else { 1 });
-        }
         self.note_unknown(begun);
+        if self.call >= LONG || was_put_off {
+            if is_prompt || self.is_enough(begun) {
+                self.single = self.single.saturating_sub(if self.call >= VERY_LONG { SHOWN_BY / FEW } else { 1 });
+            } else {
+                self.end_trial();
+            }
+        }
+    }
+
+    /// Ends a trial that showed nothing.
+    fn end_trial(&mut self) {
+        if std::mem::take(&mut self.trial.is_on) {
+            self.trial.failed = (self.trial.failed + 1).min(RAREST);
+            self.trial.skipped = 1 << self.trial.failed;
+        }
+    }
+
+    /// True if asks went on without a wait for long. The last one began at `begun`.
+    fn is_enough(&mut self, begun: Instant) -> bool {
+        let Some((since, ran, lost)) = self.unknown.since.filter(|_| self.unknown.asks >= UNKNOWN) else {
+            return false;
+        };
+        let ran = (self.ran.own)().zip(ran).map_or(begun - since, |(now, before)| now.saturating_sub(before));
+        if ran < UNKNOWN_FOR {
+            return false;
+        }
+        // On a single core, a thread that answers gets the core as soon as there is a result, and
+        // has answered before the input is asked.
+        let lost = calls::involuntary_switches().zip(lost).map_or(0, |(now, before)| now - before);
+        let is_enough = lost < u64::from(self.unknown.asks / 2);
+        if !is_enough {
+            (self.unknown.asks, self.unknown.since) = (0, None);
+        }
+        is_enough
     }
 
     /// Notes one more ask without a wait.
     fn note_unknown(&mut self, begun: Instant) {
         self.unknown.asks = self.unknown.asks.saturating_add(1);
-        let (since, lost) = *self.unknown.since.get_or_insert_with(|| (begun, calls::involuntary_switches()));
-        if self.unknown.asks >= UNKNOWN && begun - since >= UNKNOWN_FOR {
-            // On a single core, a thread that answers gets the core as soon as there is a result,
-            // and has answered before the input is asked.
-            let lost = calls::involuntary_switches().zip(lost).map_or(0, |(now, before)| now - before);
-            if lost < u64::from(self.unknown.asks / 2) {
-                self.single = 0;
-            }
-            (self.unknown.asks, self.unknown.since) = (0, None);
+        if self.unknown.since.is_none() {
+            self.unknown.since = Some((begun, (self.ran.own)(), calls::involuntary_switches()));
         }
         let Some((window_began, before)) = self.unknown.window_began else {
-            self.unknown.window_began = Some((begun, (self.others_ran.0)()));
+            self.unknown.window_began = Some((begun, (self.ran.others)(false)));
             return;
         };
         self.unknown.window += 1;
@@ -391,10 +455,18 @@ impl Asks {
         if self.unknown.window < shown_by {
             return;
         }
-        let ran = (self.others_ran.0)();
         let most = (ANSWER * shown_by).min((begun - window_began) / BUSY_PART);
-        if before.zip(ran).is_some_and(|(before, ran)| ran.saturating_sub(before) < most) {
+        let is_less = |ran: &Duration| before.is_some_and(|before| ran.saturating_sub(before) < most);
+        let mut ran = (self.ran.others)(false);
+        if ran.as_ref().is_some_and(is_less) {
+            ran = (self.ran.others)(true);
+        }
+        if ran.as_ref().is_some_and(is_less) {
             self.single = 0;
+        } else if self.trial.skipped > 0 {
+            self.trial.skipped -= 1;
+        } else {
+            self.trial.is_on = true;
         }
         (self.unknown.window, self.unknown.window_began) = (0, Some((begun, ran)));
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::on_error::Stop;
 use crate::system::cores;
-use crate::system::sync::{Clock, now};
+use crate::system::sync::Clock;
 use crate::{
     BatchTime, Bottleneck, ByteSize, CancelToken, DeepSize, Error, ErrorKind, MemorySource, Report, batched,
     process_in_batches, with_memory_source,
@@ -343,7 +343,7 @@ fn a_deadline_tells_no_time_between_two_terminals() {
     assert!(run.spill().unwrap_err().is_cancelled());
     clock.pass(Duration::from_secs(60));
     // The first results of the next terminal are those that the spill has stored.
-    let mut run = run.cancel_token(&CancelToken::new()).deadline(now());
+    let mut run = run.cancel_token(&CancelToken::new()).deadline(crate::system::sync::now());
     assert_seconds(seconds_of(&run.for_each_batch(drop).unwrap_err()), 10.0);
 }
 

@@ -184,10 +184,13 @@ impl Line<'_> {
         let mut done = Inlined { asked: self.stock.asks.seconds, ..Inlined::default() };
         let waiting = chunk.items();
         let mut measuring = None;
+        if timed {
+            done.measuring = self.stock.asks.put_off_call().as_secs_f64();
+        }
         if measured {
             let begun = now();
             measuring = Measuring::begin();
-            done.measuring = (now() - begun).as_secs_f64();
+            done.measuring += (now() - begun).as_secs_f64();
         }
         let begun = timed.then(now);
         let work = self.work;

@@ -15,18 +15,27 @@ thread_local! {
 /// Asks of an input that has `least` items at least, in a process with other threads that do
 /// nothing.
 fn asks(least: usize) -> Asks {
-    let mut asks = Asks { others_ran: OthersRan(|| Some(OTHERS_RAN.get())), ..Asks::default() };
+    let ran = Ran { others: |_| Some(OTHERS_RAN.get()), ..Ran::default() };
+    let mut asks = Asks { ran, ..Asks::default() };
     asks.begin_run(least);
     asks
 }
 
 /// The same, in a process with other threads that run.
 fn asks_among_others(least: usize) -> Asks {
-    let others_ran = OthersRan(|| {
+    let others = |_| {
         OTHERS_RAN.set(OTHERS_RAN.get() + micros(100));
         Some(OTHERS_RAN.get())
-    });
-    Asks { others_ran, ..asks(least) }
+    };
+    Asks { ran: Ran { others, ..Ran::default() }, ..asks(least) }
+}
+
+/// Puts the next call off, if that is due, and ends it. Returns true if it was put off.
+fn call(asks: &mut Asks, seconds: f64) -> bool {
+    asks.note_call(seconds);
+    let put_off = asks.put_off_call();
+    asks.call_ended(now());
+    !put_off.is_zero()
 }
 
 /// Asks for up to `most` items. Each takes `each` by a clock that the test moves, while the thread
@@ -44,7 +53,7 @@ fn ask_later(asks: &mut Asks, clock: &Clock, most: usize, each: impl Fn(Duration
     let mut taken = 0;
     loop {
         while taken < goal {
-            clock.pass(each(now() - call_ended));
+            clock.run(each(now() - call_ended));
             taken += 1;
         }
         match asks.look(taken, most, INLINE) {
@@ -142,18 +151,72 @@ fn an_input_that_was_waited_for_has_results_handed_over_for_long() {
 fn among_other_threads_items_that_come_at_once_after_long_calls_are_sent_because_of_none() {
     let clock = Clock::standing();
     let _moved = clock.enter();
-    for (call, after, needed) in [(20e-6, 0, 999), (100e-6, 0, 16), (1.0, 0, 4), (100e-6, 100, 256)] {
+    // Short calls are put off after a first window of sixteen.
+    for (seconds, needed) in [(20e-6, 17 + 16_usize), (100e-6, 16), (1.0, 4)] {
         let mut open = asks_among_others(0);
-        let mut asked = 0;
+        let (mut asked, mut put_off) = (0, 0);
         while !open.may_overlap() && asked < 999 {
-            open.note_call(call);
-            open.call_ended(now());
-            clock.pass(micros(after));
+            put_off += usize::from(call(&mut open, seconds));
             ask_later(&mut open, &clock, 1, |_| micros(1));
             asked += 1;
         }
-        assert_eq!(asked, needed, "calls of {call}, {after} us after a result");
+        assert_eq!(asked, needed, "calls of {seconds}");
+        assert_eq!(put_off, needed.saturating_sub(17));
     }
+}
+
+#[test]
+fn with_a_slow_sink_it_takes_many_asks_and_time_on_a_core() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    for (seconds, sink, needed) in [(100e-6, 100, 256 + 15), (20e-6, 100, 289 + 16)] {
+        let mut open = asks_among_others(0);
+        let mut asked = 0;
+        while !open.may_overlap() && asked < 9_999 {
+            call(&mut open, seconds);
+            clock.run(micros(sink));
+            ask_later(&mut open, &clock, 1, |_| micros(1));
+            asked += 1;
+        }
+        assert_eq!(asked, needed, "calls of {seconds}");
+        // Time in which other programs have the core shows nothing.
+        let mut open = asks_among_others(0);
+        for _ in 0..9_999 {
+            call(&mut open, seconds);
+            clock.pass(micros(sink));
+            ask_later(&mut open, &clock, 1, |_| Duration::from_nanos(500));
+            assert!(!open.may_overlap());
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_looks_for_short_calls_results_without_a_sleep_is_found_out() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut open = asks_among_others(0);
+    let mut put_off = 0;
+    for _ in 0..100_000 {
+        let sleeps = call(&mut open, 1e-6);
+        put_off += usize::from(sleeps);
+        ask_later(&mut open, &clock, 1, |_| if sleeps { micros(5) } else { Duration::from_nanos(300) });
+        assert!(!open.may_overlap());
+    }
+    // It wakes as fast as that without the delays.
+    assert!((8..40).contains(&put_off), "{put_off}");
+}
+
+#[test]
+fn a_window_in_which_others_ran_without_being_counted_yet_shows_nothing() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let others = |just_now: bool| Some(if just_now { micros(100) } else { Duration::ZERO });
+    let mut open = Asks { ran: Ran { others, ..Ran::default() }, ..asks(0) };
+    for _ in 0..=16 {
+        call(&mut open, 1e-6);
+        ask_later(&mut open, &clock, 1, |_| micros(1));
+    }
+    assert!(!open.may_overlap());
 }
 
 #[test]
