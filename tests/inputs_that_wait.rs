@@ -7,8 +7,10 @@ mod interview;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::hint::spin_loop;
+use std::iter::from_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvError, Sender, TryRecvError};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,6 +126,47 @@ fn so_is_it_if_the_other_thread_looks_for_each_answer_before_it_sleeps() {
         let answers = thread::spawn(move || run.into_iter().for_each(|found| answer.send(found).unwrap()));
         is_done.recv_timeout(HANGS).expect("every question is answered");
         answers.join().unwrap();
+    }
+}
+
+#[test]
+fn so_is_it_if_the_input_looks_for_the_question_and_the_sink_takes_its_time() {
+    for (micros, sink, count) in [(60, 0, 3_000), (60, 20, 2_000), (300, 0, 1_000), (2_000, 0, 50), (0, 0, 5_000)] {
+        for looks in [false, true] {
+            println!("calls of {micros} us, a sink of {sink} us, the input looks: {looks}");
+            let (ask, questions) = mpsc::channel();
+            let found = Arc::new(AtomicU64::new(0));
+            let (done, is_done) = mpsc::channel();
+            let answers = Arc::clone(&found);
+            let asker = thread::spawn(move || {
+                for question in 0..count {
+                    ask.send(question).unwrap();
+                    while answers.swap(0, Ordering::SeqCst) != question + 1 {
+                        thread::park();
+                    }
+                }
+                done.send(()).unwrap();
+            });
+            let run = thread::spawn(move || {
+                let next = move || loop {
+                    match questions.try_recv() {
+                        Ok(question) => break Some(question),
+                        Err(TryRecvError::Disconnected) => break None,
+                        Err(TryRecvError::Empty) if looks => thread::yield_now(),
+                        Err(TryRecvError::Empty) => break questions.recv().ok(),
+                    }
+                };
+                let answer = |result| {
+                    found.store(result, Ordering::SeqCst);
+                    asker.thread().unpark();
+                    _ = busy(sink)(0);
+                };
+                let mut run = process_in_batches(busy(micros), from_fn(next));
+                run.for_each_batch(|batch| batch.into_iter().for_each(answer)).unwrap();
+            });
+            is_done.recv_timeout(HANGS).expect("every question is answered");
+            run.join().unwrap();
+        }
     }
 }
 

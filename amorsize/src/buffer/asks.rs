@@ -11,10 +11,10 @@
 //!
 //! - No other thread of the process ran between one ask and another, so none can have answered.
 //! - Items come at once after the results of long calls. A thread that waited for such a result
-//!   sleeps, and takes longer to wake. Now and then a short call is put off to be like a long one.
+//!   sleeps, and takes longer to wake. Some short calls are put off to be like long ones.
 //! - An item takes as long to come if the ask is put off for four times as long. The input makes
 //!   it by itself then; an item that another thread sends would have come meanwhile.
-//! - For hundreds of items and some time, none had to be waited for, not even after long calls.
+//! - Other threads slept less often than there were long calls, so none waited for each result.
 //!
 //! An input that was seen to wait is asked one by one again. If the items in flight are bounded, an
 //! open input is asked one by one for good.
@@ -40,8 +40,9 @@ const SHOWN_BY: u32 = 16;
 /// Asks that each take long are enough if they are this many: with sixteen, calls of a second would
 /// be made one by one for 16 s. After long calls they show if another thread ran, because each
 /// answer takes 3 us of a core, six times `ANSWER`. An input makes its items itself if this many
-/// asks in a row were put off and took as long as usual. After as many that took less, no ask is
-/// put off any longer: that delays those who wait for results.
+/// asks in a row were put off and took as long as usual; twice as many if they took less than
+/// `LATE`. After as many that took less than usual, none is put off for a while: that delays those
+/// who wait for results.
 const FEW: u32 = 4;
 /// After an input was waited for, it takes this many: some items may have come while the sink was
 /// busy, and then the input may wait again. A sink that is slower than the input has more to catch
@@ -79,17 +80,12 @@ const ANSWER: Duration = Duration::from_nanos(500);
 const BUSY_PART: u32 = 4;
 /// A call is put off by this time, so that a thread that waits for its result sleeps.
 const CALL_PUT_OFF: Duration = Duration::from_micros(50);
-/// Short calls are put off again after twice as many windows of asks as before if that showed
-/// nothing, but never after more than this power of two: a call in 4,096 costs nothing.
+/// What is put off and shows nothing is tried again after twice as many asks as before, sixteen at
+/// first, but never after more than sixteen times this power of two: one in 4,096 costs nothing.
 const RAREST: u32 = 8;
 /// An ask is put off for this many times as long as the item before took to come. Not if that was
 /// longer than a call: such an input gains little by calls beside it.
 const PUT_OFF: u32 = 4;
-/// After this many asks without a wait, and this time of the calling thread on a core, results of
-/// long calls count even if the sink is slow: in that time a thread that answers while the sink
-/// works is late now and then, and the ask waits. Time without a core shows nothing.
-const UNKNOWN: u32 = 256;
-const UNKNOWN_FOR: Duration = Duration::from_millis(20);
 
 /// The findings about the asks of a run's input.
 #[derive(Debug, Default)]
@@ -117,23 +113,25 @@ pub(crate) struct Asks {
     /// Seconds of the last fill, if it was timed.
     pub(crate) seconds: f64,
     fill: Option<Fill>,
-    unknown: Unknown,
+    window: Option<Window>,
+    /// True if other threads were seen to run.
+    others_run: bool,
     delay: Delay,
     trial: Trial,
-    ran: Ran,
+    others: Others,
 }
 
-/// Asks that do not tell if the input waited for the results.
-#[derive(Debug, Default)]
-struct Unknown {
+/// The latest asks without a wait.
+#[derive(Debug)]
+struct Window {
     asks: u32,
-    /// The time at which the first of them began, the time for which this thread had run by then,
-    /// and the number of times that it had lost its core.
-    since: Option<(Instant, Option<Duration>, Option<u64>)>,
-    /// The latest of them: their number, the time at which they began, and the time for which other
-    /// threads had run then.
-    window: u32,
-    window_began: Option<(Instant, Option<Duration>)>,
+    began: Instant,
+    /// True if all of them came after calls that were long, or put off.
+    are_long: bool,
+    /// The time for which other threads had run when it began, at least, and the number of times
+    /// that they had slept.
+    ran: Option<Duration>,
+    slept: Option<u64>,
 }
 
 /// Short calls that are put off, one after the other, to be like long ones.
@@ -156,23 +154,49 @@ struct Delay {
     took: Option<Duration>,
     /// The same for the current ask, if it was put off.
     was: Option<Duration>,
-    /// Asks in a row that took as long as usual.
+    /// Asks in a row that took as long as usual. Those that took long count twice.
     same: u32,
     /// Asks with an item that had come meanwhile.
     shorter: u32,
+    /// Asks until the next one is put off.
+    skipped: u32,
 }
 
-/// Tells the time for which threads ran so far, if the system does.
+/// Tells of the other threads of the process, if the system does.
 #[derive(Clone, Copy, Debug)]
-struct Ran {
-    own: fn() -> Option<Duration>,
-    /// The other threads of the process. `true` asks for what they run just now, too.
-    others: fn(bool) -> Option<Duration>,
+struct Others {
+    /// The time for which they ran so far: at least, or, with `true`, at most.
+    ran: fn(bool) -> Option<Duration>,
+    /// The number of times that they slept so far.
+    slept: fn() -> Option<u64>,
 }
 
-impl Default for Ran {
+impl Default for Others {
     fn default() -> Self {
-        Self { own: thread_time::ran, others: thread_time::others_ran }
+        Self { ran: thread_time::others_ran, slept: thread_time::others_slept }
+    }
+}
+
+impl Others {
+    /// A window that begins.
+    fn window(self, began: Instant) -> Window {
+        Window { asks: 0, began, are_long: true, ran: (self.ran)(false), slept: (self.slept)() }
+    }
+
+    /// True if none of them can have answered until `now`.
+    fn were_quiet(self, window: &Window, now: Instant) -> bool {
+        let most = (ANSWER * window.asks).min((now - window.began) / BUSY_PART);
+        let is_less = |ran: Option<Duration>| {
+            let since = ran.zip(window.ran).and_then(|(ran, before)| ran.checked_sub(before));
+            since.is_some_and(|ran| ran < most)
+        };
+        is_less((self.ran)(false)) && is_less((self.ran)(true))
+    }
+
+    /// True if none of them can have waited for the result of each long call: it would have slept.
+    fn did_not_sleep(self, window: &Window) -> bool {
+        let slept = (self.slept)().zip(window.slept).and_then(|(now, before)| now.checked_sub(before));
+        window.are_long && slept.is_some_and(|slept| slept < u64::from(window.asks / 2))
     }
 }
 
@@ -343,7 +367,7 @@ impl Asks {
             let slept = switches.map_or(self.is_open && took >= LONGEST, slept_since);
             self.single = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
             (self.closely, self.hands_over) = (true, slept);
-            self.unknown = Unknown::default();
+            self.window = None;
         }
         self.note_pace(took, items);
         if is_late || taken >= most || total >= LONGEST {
@@ -375,21 +399,26 @@ impl Asks {
     fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
         if let Some(before) = self.delay.was.take() {
             // On a busy machine, even an item that is there already takes some microseconds.
-            if took >= before / 2 && took >= LATE {
-                self.delay.same += 1;
+            if took >= before / 2 && took >= 2 * QUICK {
+                self.delay.same += if took >= LATE { 2 } else { 1 };
                 self.delay.took = Some(took);
-                if self.delay.same >= FEW {
+                if self.delay.same >= 2 * FEW {
                     self.single = 0;
                 }
             } else {
                 self.delay.same = 0;
                 self.delay.shorter += 1;
+                if self.delay.shorter.is_multiple_of(FEW) {
+                    self.delay.skipped = SHOWN_BY << (self.delay.shorter / FEW).min(RAREST);
+                }
             }
             return;
         }
-        let may_put_off = self.call >= LONG && self.delay.shorter < FEW;
-        let is_short = took.as_secs_f64() <= self.call;
-        self.delay.took = Some(took).filter(|&took| may_put_off && is_short && took >= LATE);
+        let is_short = self.call >= LONG && took.as_secs_f64() <= self.call && took >= LATE;
+        // It computes, or it waits by looking again and again.
+        let is_busy = self.others_run && !slept && took >= 2 * QUICK && took.as_secs_f64() <= VERY_LONG;
+        self.delay.took = Some(took).filter(|_| (is_short || is_busy) && self.delay.skipped == 0);
+        self.delay.skipped = self.delay.skipped.saturating_sub(1);
         let was_put_off = std::mem::take(&mut self.trial.was_put_off);
         // A thread that waited for the result had to wake before it sent the item.
         let is_late = was_put_off && took.as_secs_f64() >= QUICK.as_secs_f64() + 2.0 * self.pace;
@@ -397,19 +426,16 @@ impl Asks {
             let shown_by = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
             (self.single, self.hands_over) = (self.single.max(shown_by), true);
             self.end_trial();
-            self.unknown = Unknown::default();
+            self.window = None;
             return;
         }
         // The sink, too, takes some microseconds to wake a thread that waits for a result.
         let is_prompt = self.call_ended.is_some_and(|at| (begun + took).saturating_duration_since(at) < QUICK);
-        self.note_unknown(begun);
-        if self.call >= LONG || was_put_off {
-            if is_prompt || self.is_enough(begun) {
-                self.single = self.single.saturating_sub(if self.call >= VERY_LONG { SHOWN_BY / FEW } else { 1 });
-            } else {
-                self.end_trial();
-            }
+        let is_long = self.call >= LONG || was_put_off;
+        if is_prompt && is_long {
+            self.single = self.single.saturating_sub(if self.call >= VERY_LONG { SHOWN_BY / FEW } else { 1 });
         }
+        self.note_window(begun, is_long);
     }
 
     /// Ends a trial that showed nothing.
@@ -420,55 +446,29 @@ impl Asks {
         }
     }
 
-    /// True if asks went on without a wait for long. The last one began at `begun`.
-    fn is_enough(&mut self, begun: Instant) -> bool {
-        let Some((since, ran, lost)) = self.unknown.since.filter(|_| self.unknown.asks >= UNKNOWN) else {
-            return false;
-        };
-        let ran = (self.ran.own)().zip(ran).map_or(begun - since, |(now, before)| now.saturating_sub(before));
-        if ran < UNKNOWN_FOR {
-            return false;
-        }
-        // On a single core, a thread that answers gets the core as soon as there is a result, and
-        // has answered before the input is asked.
-        let lost = calls::involuntary_switches().zip(lost).map_or(0, |(now, before)| now - before);
-        let is_enough = lost < u64::from(self.unknown.asks / 2);
-        if !is_enough {
-            (self.unknown.asks, self.unknown.since) = (0, None);
-        }
-        is_enough
-    }
-
-    /// Notes one more ask without a wait.
-    fn note_unknown(&mut self, begun: Instant) {
-        self.unknown.asks = self.unknown.asks.saturating_add(1);
-        if self.unknown.since.is_none() {
-            self.unknown.since = Some((begun, (self.ran.own)(), calls::involuntary_switches()));
-        }
-        let Some((window_began, before)) = self.unknown.window_began else {
-            self.unknown.window_began = Some((begun, (self.ran.others)(false)));
+    /// Notes one more ask without a wait, which began at `begun`.
+    fn note_window(&mut self, begun: Instant, is_long: bool) {
+        let Some(window) = &mut self.window else {
+            self.window = Some(self.others.window(begun));
             return;
         };
-        self.unknown.window += 1;
+        window.asks += 1;
+        window.are_long &= is_long;
         // After a long call, a thread that answers has to wake first; this takes longer, and shows.
-        let shown_by = if self.call >= LONG { FEW } else { SHOWN_BY };
-        if self.unknown.window < shown_by {
+        if window.asks < if window.are_long { FEW } else { SHOWN_BY } {
             return;
         }
-        let most = (ANSWER * shown_by).min((begun - window_began) / BUSY_PART);
-        let is_less = |ran: &Duration| before.is_some_and(|before| ran.saturating_sub(before) < most);
-        let mut ran = (self.ran.others)(false);
-        if ran.as_ref().is_some_and(is_less) {
-            ran = (self.ran.others)(true);
-        }
-        if ran.as_ref().is_some_and(is_less) {
+        let are_long = window.are_long;
+        if self.others.were_quiet(window, begun) || self.others.did_not_sleep(window) {
             self.single = 0;
-        } else if self.trial.skipped > 0 {
-            self.trial.skipped -= 1;
-        } else {
-            self.trial.is_on = true;
+        } else if self.trial.is_on {
+            self.end_trial();
+        } else if !are_long {
+            self.trial.is_on = self.trial.skipped == 0;
+            self.trial.skipped = self.trial.skipped.saturating_sub(1);
         }
-        (self.unknown.window, self.unknown.window_began) = (0, Some((begun, ran)));
+        self.others_run = true;
+        self.window = Some(self.others.window(begun));
     }
 
     /// Ends a fill, also if the input ended first.

@@ -42,9 +42,19 @@ pub(crate) use system::max_resident;
 /// system counts that only for whole processes.
 pub(crate) use system::voluntary_switches;
 
-/// The number of times that another thread took the calling thread's core; takes 0.3 us. `None` if
-/// the system counts that only for whole processes.
-pub(crate) use system::involuntary_switches;
+/// The number of times that the other threads of the process have slept to wait; takes 1 us, and
+/// more if there are many. `None` if the system does not count that.
+pub(crate) fn others_slept() -> Option<u64> {
+    let count = || Some((voluntary_switches()?, system::voluntary_switches_of_all()?));
+    let mut counts = count()?;
+    if counts.1 == 0 {
+        // Nobody slept, or this is a sandbox that counts nothing.
+        std::thread::sleep(Duration::from_nanos(1));
+        counts = count()?;
+    }
+    let (own, all) = counts;
+    if all == 0 { None } else { all.checked_sub(own) }
+}
 
 /// The columns of the terminal that a file is; `None` if it is none, or doesn't tell.
 #[cfg(feature = "progress")]
@@ -132,11 +142,8 @@ mod system {
         return None;
     }
 
-    pub(crate) fn involuntary_switches() -> Option<u64> {
-        #[cfg(target_os = "linux")]
-        return u64::try_from(usage(libc::RUSAGE_THREAD)?.ru_nivcsw).ok();
-        #[cfg(not(target_os = "linux"))]
-        return None;
+    pub(super) fn voluntary_switches_of_all() -> Option<u64> {
+        u64::try_from(usage(libc::RUSAGE_SELF)?.ru_nvcsw).ok()
     }
 
     #[cfg(feature = "progress")]
@@ -218,7 +225,7 @@ mod system {
         None
     }
 
-    pub(crate) fn involuntary_switches() -> Option<u64> {
+    pub(super) fn voluntary_switches_of_all() -> Option<u64> {
         None
     }
 

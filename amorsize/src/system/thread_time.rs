@@ -12,6 +12,7 @@
 
 use std::time::Duration;
 
+use super::calls;
 use super::sync::Clock;
 
 /// The shortest call that is timed alone: reading the clock twice takes about 46 ns, more than a
@@ -59,16 +60,16 @@ mod system {
         Some(processes_ran())
     }
 
-    pub(crate) fn others_ran(just_now: bool) -> Option<Duration> {
-        if just_now {
+    pub(crate) fn others_ran(at_most: bool) -> Option<Duration> {
+        // This thread may lose its core between two looks. Its time then counts as that of others
+        // or does not count.
+        if at_most {
             calls::bring_threads_up_to_date()?;
+            let own = thread_ran();
+            return calls::process_ran().checked_sub(own);
         }
-        let own = thread_ran();
-        calls::process_ran().checked_sub(own)
-    }
-
-    pub(crate) fn ran() -> Option<Duration> {
-        Some(thread_ran())
+        let all = calls::process_ran();
+        Some(all.saturating_sub(thread_ran()))
     }
 
     // Inlined into each look, this would be most of a measurement's code.
@@ -137,10 +138,6 @@ mod system {
     }
 
     pub(crate) fn others_ran(_: bool) -> Option<Duration> {
-        None
-    }
-
-    pub(crate) fn ran() -> Option<Duration> {
         None
     }
 
@@ -299,20 +296,17 @@ pub(crate) fn process_ran() -> Option<Duration> {
 /// The time for which the other threads of the process ran so far. Asking takes as long as
 /// [`process_ran`].
 ///
-/// The system adds the time of a thread that has a core when it loses it, and at its own ticks: up
-/// to 4 ms late on Linux. With `just_now` that time is contained; asking takes 10 us then, and 1 us
-/// more for each thread. `None` where that can't be had.
-pub(crate) fn others_ran(just_now: bool) -> Option<Duration> {
-    if tells() { system::others_ran(just_now) } else { None }
+/// This is what they ran at least: the system adds the time of a thread that has a core when it
+/// loses it, and at its own ticks, up to 4 ms late on Linux. With `at_most` all is contained; asking
+/// takes 10 us then, and 1 us more for each thread. `None` where that can't be had.
+pub(crate) fn others_ran(at_most: bool) -> Option<Duration> {
+    if tells() { system::others_ran(at_most) } else { None }
 }
 
-/// The time for which the calling thread ran so far.
-pub(crate) fn ran() -> Option<Duration> {
-    #[cfg(all(test, not(loom)))]
-    if Clock::of_this_thread().is_moved() {
-        return Some(crate::system::sync::spent().0);
-    }
-    if tells() { system::ran() } else { None }
+/// The number of times that the other threads of the process slept so far; takes 1 us, and more if
+/// there are many threads.
+pub(crate) fn others_slept() -> Option<u64> {
+    if tells() { calls::others_slept() } else { None }
 }
 
 /// Nanoseconds in the queue, and the number of times that a thread got a core, from a file
