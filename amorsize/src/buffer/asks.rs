@@ -7,23 +7,20 @@
 //!
 //! An input that says it has items left is asked for many at a time. One that does not say so is
 //! open: it is asked one by one, and each result is handed over before the next ask, until
-//! something shows that its items don't depend on the results:
-//!
-//! - No other thread of the process ran between one ask and another, so none can have answered.
-//! - Items come at once after the results of long calls. A thread that waited for such a result
-//!   sleeps, and takes longer to wake. Some short calls are put off to be like long ones.
-//! - An item takes as long to come if the ask is put off for four times as long. The input makes
-//!   it by itself then; an item that another thread sends would have come meanwhile.
-//! - Other threads slept less often than there were long calls, so none waited for each result.
+//! [something shows](independence) that its items don't depend on the results.
 //!
 //! An input that was seen to wait is asked one by one again. If the items in flight are bounded, an
 //! open input is asked one by one for good.
 
 use std::time::{Duration, Instant};
 
-use crate::system::sync::{now, wait_until};
-use crate::system::{calls, thread_time};
+use independence::{Independence, SHOWN_BY};
+
+use crate::system::calls;
+use crate::system::sync::now;
 use crate::units::mean::follow;
+
+mod independence;
 
 /// The way in which items are taken from an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +30,6 @@ pub(crate) enum Way {
     /// For a worker.
     Worker,
 }
-/// After this many asks without a wait, the input is believed not to wait now. With fewer, items
-/// that had come while the calling thread did something else would pass for an input that never
-/// waits.
-const SHOWN_BY: u32 = 16;
-/// Asks that each take long are enough if they are this many: with sixteen, calls of a second would
-/// be made one by one for 16 s. After long calls they show if another thread ran, because each
-/// answer takes 3 us of a core, six times `ANSWER`. An input makes its items itself if this many
-/// asks in a row were put off and took as long as usual; twice as many if they took less than
-/// `LATE`. After as many that took less than usual, none is put off for a while: that delays those
-/// who wait for results.
-const FEW: u32 = 4;
 /// After an input was waited for, it takes this many: some items may have come while the sink was
 /// busy, and then the input may wait again. A sink that is slower than the input has more to catch
 /// up with.
@@ -69,23 +55,6 @@ pub(crate) const HELD: Duration = Duration::from_millis(100);
 /// After calls that take this long, in seconds, a thread that waits for the result sleeps: before
 /// that it looks for the result for some ten microseconds.
 const LONG: f64 = 50e-6;
-/// A call that takes this long, in seconds, counts for four: 16 such calls one after the other
-/// would take much longer than at the same time.
-const VERY_LONG: f64 = 20e-3;
-/// A thread that answers takes at least this much time of a core for each answer: 3 us with a sleep
-/// and a wake.
-const ANSWER: Duration = Duration::from_nanos(500);
-/// A thread that answers without a sleep takes all of a core. If others ran for less than this part
-/// of the time, none did that.
-const BUSY_PART: u32 = 4;
-/// A call is put off by this time, so that a thread that waits for its result sleeps.
-const CALL_PUT_OFF: Duration = Duration::from_micros(50);
-/// What is put off and shows nothing is tried again after twice as many asks as before, sixteen at
-/// first, but never after more than sixteen times this power of two: one in 4,096 costs nothing.
-const RAREST: u32 = 8;
-/// An ask is put off for this many times as long as the item before took to come. Not if that was
-/// longer than a call: such an input gains little by calls beside it.
-const PUT_OFF: u32 = 4;
 
 /// The findings about the asks of a run's input.
 #[derive(Debug, Default)]
@@ -106,98 +75,14 @@ pub(crate) struct Asks {
     call: f64,
     /// Seconds that an item takes to come, of late.
     pace: f64,
-    /// The time at which the last call of the calling thread ended.
-    call_ended: Option<Instant>,
     /// Seconds of asks since results were last handed over.
     held: f64,
     /// Seconds of the last fill, if it was timed.
     pub(crate) seconds: f64,
     fill: Option<Fill>,
-    window: Option<Window>,
-    /// True if other threads were seen to run.
-    others_run: bool,
-    delay: Delay,
-    trial: Trial,
-    others: Others,
-}
-
-/// The latest asks without a wait.
-#[derive(Debug)]
-struct Window {
-    asks: u32,
-    began: Instant,
-    /// True if all of them came after calls that were long, or put off.
-    are_long: bool,
-    /// The time for which other threads had run when it began, at least, and the number of times
-    /// that they had slept.
-    ran: Option<Duration>,
-    slept: Option<u64>,
-}
-
-/// Short calls that are put off, one after the other, to be like long ones.
-#[derive(Debug, Default)]
-struct Trial {
-    /// True if the next call is to be put off.
-    is_on: bool,
-    /// True if the last one was.
-    was_put_off: bool,
-    /// Trials that showed nothing.
-    failed: u32,
-    /// Windows of asks until the next one.
-    skipped: u32,
-}
-
-/// Asks that are put off.
-#[derive(Debug, Default)]
-struct Delay {
-    /// The time that the item before took to come, if the next ask is to be put off.
-    took: Option<Duration>,
-    /// The same for the current ask, if it was put off.
-    was: Option<Duration>,
-    /// Asks in a row that took as long as usual. Those that took long count twice.
-    same: u32,
-    /// Asks with an item that had come meanwhile.
-    shorter: u32,
-    /// Asks until the next one is put off.
-    skipped: u32,
-}
-
-/// Tells of the other threads of the process, if the system does.
-#[derive(Clone, Copy, Debug)]
-struct Others {
-    /// The time for which they ran so far: at least, or, with `true`, at most.
-    ran: fn(bool) -> Option<Duration>,
-    /// The number of times that they slept so far.
-    slept: fn() -> Option<u64>,
-}
-
-impl Default for Others {
-    fn default() -> Self {
-        Self { ran: thread_time::others_ran, slept: thread_time::others_slept }
-    }
-}
-
-impl Others {
-    /// A window that begins.
-    fn window(self, began: Instant) -> Window {
-        Window { asks: 0, began, are_long: true, ran: (self.ran)(false), slept: (self.slept)() }
-    }
-
-    /// True if none of them can have answered until `now`.
-    fn were_quiet(self, window: &Window, now: Instant) -> bool {
-        let most = (ANSWER * window.asks).min((now - window.began) / BUSY_PART);
-        let is_less = |ran: Option<Duration>| {
-            let since = ran.zip(window.ran).and_then(|(ran, before)| ran.checked_sub(before));
-            since.is_some_and(|ran| ran < most)
-        };
-        is_less((self.ran)(false)) && is_less((self.ran)(true))
-    }
-
-    /// True if none of them can have waited for the result of each long call: it would have slept.
-    fn did_not_sleep(self, window: &Window) -> bool {
-        let slept = (self.slept)().zip(window.slept).and_then(|(now, before)| now.checked_sub(before));
-        window.are_long && slept.is_some_and(|slept| slept < u64::from(window.asks / 2))
-    }
+    independence: Independence,
+    /// The time for which the last ask was put off.
+    put_off: Duration,
 }
 
 /// A timed fill that is under way.
@@ -268,23 +153,14 @@ impl Asks {
         self.held = 0.0;
     }
 
-    /// Puts the next call off, if that is to be tried. Returns the time that this took.
+    /// Puts the next call of the calling thread off, if that is to be tried. Returns the time that
+    /// this took, with that for which the last ask was put off.
     pub(crate) fn put_off_call(&mut self) -> Duration {
-        self.trial.was_put_off =
-            self.trial.is_on && self.call < LONG && self.is_in_question(Way::Inline { timed: true });
-        if !self.trial.was_put_off {
-            return Duration::ZERO;
+        let mut put_off = std::mem::take(&mut self.put_off);
+        if self.is_in_question(Way::Inline { timed: true }) {
+            put_off += self.independence.put_off_call(self.call);
         }
-        let begun = now();
-        wait_until(begun + CALL_PUT_OFF);
-        now() - begun
-    }
-
-    /// Notes the time at which the last call of the calling thread ended. From then on other
-    /// threads can see its effects.
-    #[inline]
-    pub(crate) fn call_ended(&mut self, at: Instant) {
-        self.call_ended = Some(at);
+        put_off
     }
 
     /// True if one item is taken at a time, even if items come quickly.
@@ -310,7 +186,9 @@ impl Asks {
         if self.single == 0 {
             self.hands_over = false;
         }
-        self.put_off(way);
+        if self.is_in_question(way) {
+            self.put_off = self.independence.put_off_ask();
+        }
         // With cheap items, and with the first one, the cost would show.
         let is_cheap = self.single == 0 && matches!(way, Way::Inline { timed: false });
         let is_quick = (self.single > 0 || self.is_each()) && !self.closely;
@@ -318,14 +196,6 @@ impl Asks {
         let now = now();
         self.fill = Some(Fill { begun: now, looked: now, taken: 0, switches });
         1
-    }
-
-    /// Waits for several times as long as the last item took to come, if that is to be tried.
-    fn put_off(&mut self, way: Way) {
-        self.delay.was = None;
-        let Some(took) = self.delay.took.take().filter(|_| self.is_in_question(way)) else { return };
-        self.delay.was = Some(took);
-        wait_until(now() + PUT_OFF * took + LATE);
     }
 
     /// True if it is still unknown if the input depends on results.
@@ -351,7 +221,7 @@ impl Asks {
         if self.single > 0 || self.is_each() {
             let slept = took >= QUICK && switches.map_or(!self.closely || took >= LATE, slept_since);
             if self.is_in_question(way) {
-                self.note_open(begun, took, slept);
+                self.note_open(begun, slept);
             } else {
                 self.note_single(took, slept);
             }
@@ -367,7 +237,7 @@ impl Asks {
             let slept = switches.map_or(self.is_open && took >= LONGEST, slept_since);
             self.single = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
             (self.closely, self.hands_over) = (true, slept);
-            self.window = None;
+            self.independence.waited();
         }
         self.note_pace(took, items);
         if is_late || taken >= most || total >= LONGEST {
@@ -396,79 +266,13 @@ impl Asks {
 
     /// Notes an ask of an open input that began at `begun`. Each result had been handed over by
     /// then.
-    fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
-        if let Some(before) = self.delay.was.take() {
-            // On a busy machine, even an item that is there already takes some microseconds.
-            if took >= before / 2 && took >= 2 * QUICK {
-                self.delay.same += if took >= LATE { 2 } else { 1 };
-                self.delay.took = Some(took);
-                if self.delay.same >= 2 * FEW {
-                    self.single = 0;
-                }
-            } else {
-                self.delay.same = 0;
-                self.delay.shorter += 1;
-                if self.delay.shorter.is_multiple_of(FEW) {
-                    self.delay.skipped = SHOWN_BY << (self.delay.shorter / FEW).min(RAREST);
-                }
-            }
-            return;
-        }
-        let is_short = self.call >= LONG && took.as_secs_f64() <= self.call && took >= LATE;
-        // It computes, or it waits by looking again and again.
-        let is_busy = self.others_run && !slept && took >= 2 * QUICK && took.as_secs_f64() <= VERY_LONG;
-        self.delay.took = Some(took).filter(|_| (is_short || is_busy) && self.delay.skipped == 0);
-        self.delay.skipped = self.delay.skipped.saturating_sub(1);
-        let was_put_off = std::mem::take(&mut self.trial.was_put_off);
-        // A thread that waited for the result had to wake before it sent the item.
-        let is_late = was_put_off && took.as_secs_f64() >= QUICK.as_secs_f64() + 2.0 * self.pace;
-        if slept || is_late {
-            let shown_by = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
-            (self.single, self.hands_over) = (self.single.max(shown_by), true);
-            self.end_trial();
-            self.window = None;
-            return;
-        }
-        // The sink, too, takes some microseconds to wake a thread that waits for a result.
-        let is_prompt = self.call_ended.is_some_and(|at| (begun + took).saturating_duration_since(at) < QUICK);
-        let is_long = self.call >= LONG || was_put_off;
-        if is_prompt && is_long {
-            self.single = self.single.saturating_sub(if self.call >= VERY_LONG { SHOWN_BY / FEW } else { 1 });
-        }
-        self.note_window(begun, is_long);
-    }
-
-    /// Ends a trial that showed nothing.
-    fn end_trial(&mut self) {
-        if std::mem::take(&mut self.trial.is_on) {
-            self.trial.failed = (self.trial.failed + 1).min(RAREST);
-            self.trial.skipped = 1 << self.trial.failed;
-        }
-    }
-
-    /// Notes one more ask without a wait, which began at `begun`.
-    fn note_window(&mut self, begun: Instant, is_long: bool) {
-        let Some(window) = &mut self.window else {
-            self.window = Some(self.others.window(begun));
-            return;
-        };
-        window.asks += 1;
-        window.are_long &= is_long;
-        // After a long call, a thread that answers has to wake first; this takes longer, and shows.
-        if window.asks < if window.are_long { FEW } else { SHOWN_BY } {
-            return;
-        }
-        let are_long = window.are_long;
-        if self.others.were_quiet(window, begun) || self.others.did_not_sleep(window) {
+    fn note_open(&mut self, begun: Instant, slept: bool) {
+        if slept {
+            (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
+            self.independence.waited();
+        } else if self.independence.is_shown(begun, self.call >= LONG) {
             self.single = 0;
-        } else if self.trial.is_on {
-            self.end_trial();
-        } else if !are_long {
-            self.trial.is_on = self.trial.skipped == 0;
-            self.trial.skipped = self.trial.skipped.saturating_sub(1);
         }
-        self.others_run = true;
-        self.window = Some(self.others.window(begun));
     }
 
     /// Ends a fill, also if the input ended first.

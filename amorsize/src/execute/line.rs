@@ -211,7 +211,6 @@ impl Line<'_> {
         if let Some(begun) = begun {
             let ended = now();
             done.stretch.seconds = (ended - begun).as_secs_f64();
-            self.stock.asks.call_ended(ended);
         }
         if let Some(measuring) = measuring {
             let ended = now();

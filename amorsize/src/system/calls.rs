@@ -31,7 +31,7 @@ pub(crate) fn process_ran() -> Duration {
 
 /// Has the system add up the time that each thread of the process has run just now, for
 /// [`process_ran`]. `None` if it can't.
-#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+#[cfg(target_os = "linux")]
 pub(crate) use system::bring_threads_up_to_date;
 
 /// The peak of the process's resident memory so far; takes 0.5 us. If a larger process started this
@@ -117,11 +117,6 @@ mod system {
         }
         // Where another container's `/proc` is mounted, threads have other numbers there.
         is_own_listed.then_some(())
-    }
-
-    #[cfg(target_vendor = "apple")]
-    pub(crate) fn bring_threads_up_to_date() -> Option<()> {
-        None
     }
 
     pub(crate) fn children_ran() -> Option<Duration> {

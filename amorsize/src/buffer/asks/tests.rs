@@ -1,5 +1,6 @@
 use std::cell::Cell;
 
+use super::independence::Others;
 use super::*;
 use crate::system::sync::Clock;
 
@@ -9,52 +10,42 @@ const fn micros(micros: u64) -> Duration {
 }
 
 thread_local! {
-    static OTHERS_RAN: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    static OTHERS_SLEPT: Cell<u64> = const { Cell::new(0) };
+    /// The time for which other threads ran, and the number of times that they slept.
+    static OTHERS: Cell<(Duration, u64)> = const { Cell::new((Duration::ZERO, 0)) };
 }
 
-/// Asks of an input that has `least` items at least, in a process with other threads that do
-/// nothing.
+const OTHERS_OF_TEST: Others = Others { ran: |_| Some(OTHERS.get().0), slept: || Some(OTHERS.get().1) };
+
+/// Asks of an input that has `least` items at least, in a process with other threads.
 fn asks(least: usize) -> Asks {
-    let others = Others { ran: |_| Some(OTHERS_RAN.get()), slept: || None };
-    let mut asks = Asks { others, ..Asks::default() };
+    asks_among(OTHERS_OF_TEST, least)
+}
+
+fn asks_among(others: Others, least: usize) -> Asks {
+    let mut asks = Asks { independence: Independence::of(others), ..Asks::default() };
     asks.begin_run(least);
     asks
 }
 
-/// The same, in a process with other threads that run.
-fn asks_among_others(least: usize) -> Asks {
-    let ran = |_| {
-        OTHERS_RAN.set(OTHERS_RAN.get() + micros(100));
-        Some(OTHERS_RAN.get())
-    };
-    Asks { others: Others { ran, slept: || Some(OTHERS_SLEPT.get()) }, ..asks(least) }
-}
-
-/// Puts the next call off, if that is due, and ends it. Returns true if it was put off.
-fn call(asks: &mut Asks, seconds: f64) -> bool {
-    asks.note_call(seconds);
-    let put_off = asks.put_off_call();
-    asks.call_ended(now());
-    !put_off.is_zero()
+/// Lets other threads run for this time, and sleep this many times.
+fn others(ran: Duration, slept: u64) {
+    let before = OTHERS.get();
+    OTHERS.set((before.0 + ran, before.1 + slept));
 }
 
 /// Asks for up to `most` items. Each takes `each` by a clock that the test moves, while the thread
 /// does not sleep. Gives the number of items taken.
 fn ask(asks: &mut Asks, clock: &Clock, most: usize, each: Duration) -> usize {
-    asks.call_ended(now());
-    ask_later(asks, clock, most, |_| each)
+    ask_later(asks, clock, most, || each)
 }
 
-/// The same, if something else was done after results were handed over. The time of an item depends
-/// on how long ago that was.
-fn ask_later(asks: &mut Asks, clock: &Clock, most: usize, each: impl Fn(Duration) -> Duration) -> usize {
-    let call_ended = asks.call_ended.unwrap();
+/// The same, if the time of an item depends on the clock.
+fn ask_later(asks: &mut Asks, clock: &Clock, most: usize, each: impl Fn() -> Duration) -> usize {
     let mut goal = asks.begin(most, INLINE).min(most);
     let mut taken = 0;
     loop {
         while taken < goal {
-            clock.run(each(now() - call_ended));
+            clock.run(each());
             taken += 1;
         }
         match asks.look(taken, most, INLINE) {
@@ -64,6 +55,56 @@ fn ask_later(asks: &mut Asks, clock: &Clock, most: usize, each: impl Fn(Duration
     }
     asks.end();
     taken
+}
+
+/// A process in which items are asked for, one after the other.
+struct Scene {
+    clock: Clock,
+    /// Microseconds of a call, of the sink, and of each ask.
+    call: u64,
+    sink: u64,
+    ask: u64,
+    /// The others do this when a call begins, when it has ended, and when the item is there.
+    before_call: fn(&Scene, put_off: Duration),
+    after_call: fn(&Scene),
+    after_ask: fn(&Scene),
+}
+
+impl Scene {
+    fn new(call: u64) -> Self {
+        let idle = (|_: &Scene, _| ()) as fn(&Scene, Duration);
+        Self {
+            clock: Clock::standing(),
+            call,
+            sink: 1,
+            ask: 1,
+            before_call: idle,
+            after_call: |_| (),
+            after_ask: |_| (),
+        }
+    }
+
+    /// The number of items after which it is seen that they don't depend on results; `None` if that
+    /// is not seen within 20,000.
+    fn seen_after(&self, open: &mut Asks) -> Option<usize> {
+        let _moved = self.clock.enter();
+        (0..20_000).find(|_| {
+            let put_off = open.put_off_call();
+            (self.before_call)(self, put_off);
+            self.clock.run(micros(self.call));
+            open.note_call(self.call as f64 * 1e-6);
+            (self.after_call)(self);
+            self.clock.run(micros(self.sink));
+            ask_later(open, &self.clock, 1, || micros(self.ask));
+            (self.after_ask)(self);
+            open.may_overlap()
+        })
+    }
+
+    /// Another thread that computes all the time, also while calls and asks are put off.
+    fn computes(&self) {
+        others(micros(self.call + self.sink + self.ask + 50), 0);
+    }
 }
 
 #[test]
@@ -93,18 +134,8 @@ fn an_open_input_is_asked_one_by_one_until_no_other_thread_can_have_answered() {
 
 #[test]
 fn after_long_calls_fewer_asks_show_that_no_other_thread_can_have_answered() {
-    let clock = Clock::standing();
-    let _moved = clock.enter();
-    let mut open = asks(0);
-    for _ in 0..=4 {
-        assert!(!open.may_overlap());
-        open.note_call(1.0);
-        open.call_ended(now());
-        // The sink takes so long that an item which comes at once tells nothing.
-        clock.pass(micros(100));
-        ask_later(&mut open, &clock, 1_000, |_| micros(1));
-    }
-    assert!(open.may_overlap());
+    assert_eq!(Scene::new(1_000_000).seen_after(&mut asks(0)), Some(4));
+    assert_eq!(Scene::new(10).seen_after(&mut asks(0)), Some(16));
 }
 
 #[test]
@@ -148,129 +179,119 @@ fn an_input_that_was_waited_for_has_results_handed_over_for_long() {
     assert!(!closed.may_wait());
 }
 
-/// Asks until it is seen that items don't depend on results, 999 at most, and the calls put off.
-fn asks_until_seen(open: &mut Asks, clock: &Clock, seconds: f64, sink: u64, sleeps: u64) -> (usize, usize) {
-    let (mut asked, mut put_off) = (0, 0);
-    while !open.may_overlap() && asked < 999 {
-        put_off += usize::from(call(open, seconds));
-        clock.run(micros(sink));
-        OTHERS_SLEPT.set(OTHERS_SLEPT.get() + sleeps);
-        ask_later(open, clock, 1, |_| micros(1));
-        asked += 1;
-    }
-    (asked, put_off)
-}
-
 #[test]
-fn among_other_threads_items_that_come_at_once_after_long_calls_are_sent_because_of_none() {
-    let clock = Clock::standing();
-    let _moved = clock.enter();
-    // After a first window of 16 asks, short calls are put off, four at a time; three times more
-    // after 2, 4 and 8 windows, each with one more until the next trial is on.
-    let short = 17 + 4 * 4 + (3 + 5 + 9) * 16;
-    for (seconds, needed, put_off) in [(20e-6, short, 16), (100e-6, 16, 0), (1.0, 4, 0)] {
-        let mut open = asks_among_others(0);
-        let asked = asks_until_seen(&mut open, &clock, seconds, 0, 1);
-        assert_eq!(asked, (needed, put_off), "calls of {seconds}");
+fn a_thread_that_computes_all_the_time_and_never_sleeps_waits_for_no_result() {
+    for (call, needed) in [(1, 16 + 4), (100, 4 + 4), (10_000, 4 + 4)] {
+        let scene =
+            Scene { before_call: |_, put_off| others(put_off, 0), after_call: Scene::computes, ..Scene::new(call) };
+        assert_eq!(scene.seen_after(&mut asks(0)), Some(needed), "calls of {call} us");
+        // An input that takes its time, and a slow sink, change nothing, but for the first item,
+        // which may have been waited for.
+        let scene = Scene { ask: 30, sink: 500, ..scene };
+        assert_eq!(scene.seen_after(&mut asks(0)), Some(needed + 1), "calls of {call} us");
     }
 }
 
 #[test]
-fn among_other_threads_that_did_not_sleep_a_few_items_after_long_calls_are_sent_because_of_none() {
-    let clock = Clock::standing();
-    let _moved = clock.enter();
-    for (seconds, needed) in [(20e-6, (17 + 4, 4)), (100e-6, (5, 0)), (1.0, (5, 0))] {
-        let mut open = asks_among_others(0);
-        assert_eq!(asks_until_seen(&mut open, &clock, seconds, 100, 0), needed, "calls of {seconds}");
-        // One of them sleeps for each result.
-        let mut open = asks_among_others(0);
-        assert_eq!(asks_until_seen(&mut open, &clock, seconds, 100, 1).0, 999);
-        // The system tells nothing.
-        let mut open = Asks { others: Others { slept: || None, ..open.others }, ..asks(0) };
-        assert_eq!(asks_until_seen(&mut open, &clock, seconds, 100, 0).0, 999);
+fn a_thread_that_sleeps_for_each_result_beside_one_that_computes_may_wait_for_it() {
+    for call in [1, 100, 10_000] {
+        let scene = Scene {
+            before_call: |scene, put_off| others(put_off, u64::from(put_off > micros(20) || scene.call > 20)),
+            after_call: Scene::computes,
+            ..Scene::new(call)
+        };
+        assert_eq!(scene.seen_after(&mut asks(0)), None, "calls of {call} us");
     }
 }
 
 #[test]
-fn a_thread_that_looks_for_short_calls_results_without_a_sleep_is_found_out() {
+fn a_thread_that_fills_a_channel_while_calls_are_put_off_does_not_answer() {
+    for call in [1, 100, 10_000] {
+        // It runs when an item was taken, and sleeps when the channel is full again.
+        let scene = Scene { after_ask: |_| others(micros(5), 1), ask: 6, ..Scene::new(call) };
+        let seen = scene.seen_after(&mut asks(0));
+        assert!(seen.is_some_and(|seen| seen <= 1 + 16 + 4), "calls of {call} us: {seen:?}");
+    }
+}
+
+#[test]
+fn a_thread_that_runs_between_a_call_and_the_next_ask_may_answer() {
+    for call in [1, 100, 10_000] {
+        // It answers when the sink has the result, or within the call, or is started for that.
+        let scene = Scene { after_call: |_| others(micros(3), 1), ..Scene::new(call) };
+        assert_eq!(scene.seen_after(&mut asks(0)), None, "calls of {call} us");
+        let scene = Scene { after_call: |_| others(micros(20), 0), ..Scene::new(call) };
+        assert_eq!(scene.seen_after(&mut asks(0)), None, "calls of {call} us");
+    }
+}
+
+#[test]
+fn trials_that_show_nothing_become_rare() {
     let clock = Clock::standing();
     let _moved = clock.enter();
-    let mut open = asks_among_others(0);
+    let mut open = asks(0);
     let mut put_off = 0;
-    for _ in 0..100_000 {
-        let sleeps = call(&mut open, 1e-6);
-        put_off += usize::from(sleeps);
-        OTHERS_SLEPT.set(OTHERS_SLEPT.get() + u64::from(sleeps));
-        ask_later(&mut open, &clock, 1, |_| if sleeps { micros(5) } else { Duration::from_nanos(300) });
-        assert!(!open.may_overlap());
+    for _ in 0..20_000 {
+        put_off += u32::from(!open.put_off_call().is_zero());
+        open.note_call(1e-6);
+        others(micros(3), 1);
+        ask_later(&mut open, &clock, 1, || micros(1));
     }
-    // It wakes as fast as that without the delays.
-    assert!((8..40).contains(&put_off), "{put_off}");
+    // Four calls each, and the ask behind the last, after 1, 3, 5, 9 .. 257 windows of 16 asks, and
+    // then after as many each time.
+    assert_eq!(put_off, 5 * 11);
+}
+
+#[test]
+fn a_trial_of_long_calls_takes_the_time_of_a_few() {
+    for (call, put_off) in [(1, 50), (100, 400), (3_000, 12_000), (1_000_000, 20_000)] {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let mut open = asks(0);
+        let mut put_off_ones = (0..40).map(|_| {
+            let put_off = open.put_off_call();
+            open.note_call(call as f64 * 1e-6);
+            others(micros(9), 1);
+            ask_later(&mut open, &clock, 1, || micros(1));
+            put_off
+        });
+        let first = put_off_ones.find(|put_off| !put_off.is_zero()).unwrap();
+        assert!(first.abs_diff(micros(put_off)) < micros(1), "{first:?} before calls of {call} us");
+    }
 }
 
 #[test]
 fn a_window_in_which_others_ran_without_being_counted_yet_shows_nothing() {
-    let clock = Clock::standing();
-    let _moved = clock.enter();
-    let ran = |at_most: bool| Some(if at_most { micros(100) } else { Duration::ZERO });
-    let mut open = Asks { others: Others { ran, slept: || None }, ..asks(0) };
-    for _ in 0..=16 {
-        call(&mut open, 1e-6);
-        ask_later(&mut open, &clock, 1, |_| micros(1));
-    }
-    assert!(!open.may_overlap());
+    let ran = |exactly: bool| Some(if exactly { OTHERS.get().0 } else { Duration::ZERO });
+    let scene = Scene { after_call: |_| others(micros(3), 1), ..Scene::new(1) };
+    assert_eq!(scene.seen_after(&mut asks_among(Others { ran, slept: || None }, 0)), None);
 }
 
 #[test]
-fn an_answer_that_another_thread_takes_its_time_for_is_waited_for() {
-    let clock = Clock::standing();
-    let _moved = clock.enter();
-    for (call, answer) in [(0.0, 8), (100e-6, 8), (100e-6, 150), (3e-3, 150)] {
-        let mut open = asks_among_others(0);
-        for _ in 0..1_000 {
-            open.note_call(call);
-            open.call_ended(now());
-            OTHERS_SLEPT.set(OTHERS_SLEPT.get() + 1);
-            let left = |since| micros(answer).saturating_sub(since).max(micros(1) / 2);
-            assert_eq!(ask_later(&mut open, &clock, 100, left), 1);
-            clock.pass(micros(5));
-            assert!(!open.may_overlap(), "calls of {call}, answers after {answer} us");
-        }
-        // The first are put off four at a time, the next ones after 32, 64, 128, 256 and 512 asks.
-        assert!(open.delay.shorter <= 6 * FEW, "{}", open.delay.shorter);
-    }
+fn where_the_system_tells_nothing_of_other_threads_it_takes_many_asks_and_some_time() {
+    let nothing = Others { ran: |_| None, slept: || None };
+    assert_eq!(Scene::new(100).seen_after(&mut asks_among(nothing, 0)), Some(256));
+    let seen = Scene::new(10).seen_after(&mut asks_among(nothing, 0)).unwrap();
+    assert!((1_500..1_800).contains(&seen), "{seen}");
+    // The exact time may be what it does not tell.
+    let no_list = Others { ran: |exactly| (!exactly).then_some(OTHERS.get().0), slept: || None };
+    let scene = Scene { after_call: |_| others(micros(9), 1), ..Scene::new(100) };
+    let seen = scene.seen_after(&mut asks_among(no_list, 0)).unwrap();
+    assert!((255..270).contains(&seen), "{seen}");
 }
 
 #[test]
-fn an_input_that_computes_is_found_out_beside_short_calls_too() {
+fn an_item_that_was_waited_for_begins_it_anew() {
     let clock = Clock::standing();
     let _moved = clock.enter();
-    for (item, at_most) in [(5, 100), (30, 100)] {
-        let mut open = asks_among_others(0);
-        let mut asked = 0;
-        while !open.may_overlap() && asked < 999 {
-            call(&mut open, 10e-6);
-            ask_later(&mut open, &clock, 1, |_| micros(item));
-            asked += 1;
-        }
-        assert!(asked < at_most, "{asked} asks of an input that takes {item} us");
+    let mut open = asks(0);
+    for asked in 0..1_000 {
+        open.note_call(1e-6);
+        // Without close checks, an item that takes this long counts as waited for.
+        open.closely = false;
+        ask_later(&mut open, &clock, 1, || micros(if asked % 10 == 0 { 50 } else { 1 }));
+        assert!(!open.may_overlap() && open.may_wait());
     }
-}
-
-#[test]
-fn an_input_that_takes_its_time_whenever_it_is_asked_waits_for_nobody() {
-    let clock = Clock::standing();
-    let _moved = clock.enter();
-    let mut open = asks_among_others(0);
-    let mut asked = 0;
-    while !open.may_overlap() {
-        open.note_call(1e-3);
-        open.call_ended(now());
-        ask_later(&mut open, &clock, 1, |_| micros(200));
-        asked += 1;
-    }
-    // One to measure the time that it takes, and four that are put off.
-    assert_eq!(asked, 5);
 }
 
 #[test]

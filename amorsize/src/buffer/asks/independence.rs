@@ -1,0 +1,243 @@
+//! Tells if an open input gives its items without any result: from what the other threads of the
+//! process do.
+//!
+//! A thread that answers has to run between a result and the next item, and sleeps while it waits
+//! for a result. First, asks are watched as they come. If other threads run meanwhile, a trial puts
+//! a few calls off, and the asks after them:
+//!
+//! ```text
+//! item | put off | call | sink | put off | ask | item
+//!                 <----- others ran? ---->
+//! ```
+//!
+//! While the call is put off, a thread that waits for the result goes to sleep, and one that only
+//! refills a channel has filled it. While the ask is put off, a thread that answers has done so. If
+//! none ran from the call to the ask, none answered. If one computes all the time, that can't be
+//! seen; then threads which never slept did not wait for the results.
+
+use std::time::{Duration, Instant};
+
+use crate::system::sync::{now, wait_until};
+use crate::system::thread_time;
+
+/// After this many asks without a wait, the input is believed not to wait now. With fewer, items
+/// that had come while the calling thread did something else would pass for an input that never
+/// waits.
+pub(super) const SHOWN_BY: u32 = 16;
+/// Asks that each take long are enough if they are this many: with sixteen, calls of a second would
+/// be made one by one for 16 s. They show if another thread ran, because each answer takes 3 us of
+/// a core, six times `ANSWER`.
+const FEW: u32 = 4;
+/// A thread that answers takes at least this much time of a core for each answer: 3 us with a sleep
+/// and a wake.
+const ANSWER: Duration = Duration::from_nanos(500);
+/// A thread that answers without a sleep takes all of a core. If others ran for less than this part
+/// of the time, none did that.
+const BUSY_PART: u32 = 4;
+/// A thread that waits sleeps after some ten microseconds, and answers within these when it was
+/// woken.
+pub(super) const PUT_OFF: Duration = Duration::from_micros(50);
+/// A call is put off for this many times as long as the one before took: a thread that works
+/// between two answers for as long as a call and a sink take has to wait then.
+const PUT_OFF_CALLS: f64 = 4.0;
+/// No call is put off for longer than this many seconds. A trial of long calls then takes the time
+/// of a few of them.
+const PUT_OFF_AT_MOST: f64 = 20e-3;
+/// Others compute all the time if they run for more than one part of it in this many. A thread that
+/// is started for each answer runs for a tenth of a trial.
+const COMPUTING_PART: u32 = 2;
+/// A trial that showed nothing is made again after twice as many windows of asks as before, but
+/// never after more than this power of two: a few puts off in 4,096 asks cost nothing.
+const RAREST: u32 = 8;
+/// Where the system tells nothing of other threads: after this many asks without a wait, and this
+/// time, items are believed not to depend on results. In that time a thread that answers is late
+/// several times.
+const UNTOLD: u32 = 256;
+const UNTOLD_FOR: Duration = Duration::from_millis(20);
+
+/// The findings about an open input.
+#[derive(Debug, Default)]
+pub(super) struct Independence {
+    others: Others,
+    window: Option<Window>,
+    trial: Option<Trial>,
+    /// Trials that showed nothing.
+    failed: u32,
+    /// Windows of asks until the next one.
+    skipped: u32,
+    /// True if the system tells nothing of other threads.
+    is_untold: bool,
+    /// Asks without a wait on such a system, and the time of the first.
+    untold: u32,
+    untold_since: Option<Instant>,
+}
+
+/// Tells of the other threads of the process, if the system does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Others {
+    /// The time for which they ran so far: at least, or, with `true`, exactly.
+    pub(super) ran: fn(bool) -> Option<Duration>,
+    /// The number of times that they slept so far.
+    pub(super) slept: fn() -> Option<u64>,
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        Self { ran: thread_time::others_ran, slept: thread_time::others_slept }
+    }
+}
+
+/// The latest asks without a wait.
+#[derive(Debug)]
+struct Window {
+    asks: u32,
+    began: Instant,
+    /// True if all of them came after long calls.
+    are_long: bool,
+    /// The time for which other threads had run when it began, at least.
+    ran: Duration,
+}
+
+/// Calls and asks that are put off.
+#[derive(Debug)]
+struct Trial {
+    asks: u32,
+    began: Instant,
+    /// The time for which others had run when it began, and the number of times they had slept.
+    ran: Duration,
+    slept: Option<u64>,
+    /// The time for which others had run when the last call began.
+    at_call: Option<Option<Duration>>,
+    /// The time for which they ran from calls to asks.
+    in_between: Duration,
+}
+
+/// The time from one figure to a later one; `None` if there is none.
+fn since(now: Option<Duration>, before: Duration) -> Option<Duration> {
+    now?.checked_sub(before)
+}
+
+impl Independence {
+    #[cfg(test)]
+    pub(super) fn of(others: Others) -> Self {
+        Self { others, ..Self::default() }
+    }
+
+    /// Puts the next call off, if that is to be tried. The one before took `call` seconds. Returns
+    /// the time that this took.
+    pub(super) fn put_off_call(&mut self, call: f64) -> Duration {
+        let Some(trial) = &mut self.trial else { return Duration::ZERO };
+        let begun = now();
+        let seconds = (PUT_OFF_CALLS * call).min(PUT_OFF_AT_MOST);
+        wait_until(begun + Duration::from_secs_f64(seconds).max(PUT_OFF));
+        trial.at_call = Some((self.others.ran)(true));
+        now() - begun
+    }
+
+    /// Puts the ask after such a call off. Returns the time that this took.
+    pub(super) fn put_off_ask(&mut self) -> Duration {
+        let Some(trial) = &mut self.trial else { return Duration::ZERO };
+        let Some(at_call) = trial.at_call.take() else { return Duration::ZERO };
+        let begun = now();
+        wait_until(begun + PUT_OFF);
+        let ran = (self.others.ran)(true).zip(at_call).map(|(ran, before)| ran.saturating_sub(before));
+        trial.in_between = trial.in_between.saturating_add(ran.unwrap_or(Duration::MAX));
+        trial.asks += 1;
+        now() - begun
+    }
+
+    /// Notes that the last item was waited for.
+    pub(super) fn waited(&mut self) {
+        self.window = None;
+        (self.untold, self.untold_since) = (0, None);
+        if self.trial.take().is_some() {
+            self.failed();
+        }
+    }
+
+    /// Notes an item that was not waited for; its ask began at `begun`. `is_long` is for one after a
+    /// long call. True if items don't depend on results.
+    pub(super) fn is_shown(&mut self, begun: Instant, is_long: bool) -> bool {
+        if let Some(trial) = &mut self.trial {
+            if trial.asks < FEW {
+                return false;
+            }
+            let is_shown = trial.is_quiet() || trial.waits_for_nothing(self.others, begun);
+            self.trial = None;
+            self.failed();
+            return is_shown;
+        }
+        if self.is_untold {
+            return self.is_believed(begun);
+        }
+        let Some(window) = &mut self.window else {
+            self.begin_window(begun);
+            return false;
+        };
+        window.asks += 1;
+        window.are_long &= is_long;
+        // After a long call, a thread that answers has to wake first; this takes longer, and shows.
+        if window.asks < if window.are_long { FEW } else { SHOWN_BY } {
+            return false;
+        }
+        if window.is_quiet(self.others, begun) {
+            return true;
+        }
+        if self.skipped == 0 {
+            self.trial = Trial::begin(self.others);
+            self.is_untold = self.trial.is_none();
+            self.window = None;
+        } else {
+            self.skipped -= 1;
+            self.begin_window(begun);
+        }
+        false
+    }
+
+    fn begin_window(&mut self, began: Instant) {
+        let ran = (self.others.ran)(false);
+        self.is_untold = ran.is_none();
+        self.window = ran.map(|ran| Window { asks: 0, began, are_long: true, ran });
+    }
+
+    fn failed(&mut self) {
+        self.failed = (self.failed + 1).min(RAREST);
+        self.skipped = 1 << self.failed;
+    }
+
+    /// True where the system tells nothing, and there were many asks without a wait.
+    fn is_believed(&mut self, begun: Instant) -> bool {
+        self.untold = self.untold.saturating_add(1);
+        let since = *self.untold_since.get_or_insert(begun);
+        self.untold >= UNTOLD && begun - since >= UNTOLD_FOR
+    }
+}
+
+impl Window {
+    /// True if no other thread can have answered until `now`.
+    fn is_quiet(&self, others: Others, now: Instant) -> bool {
+        let most = (ANSWER * self.asks).min((now - self.began) / BUSY_PART);
+        let is_less = |ran| since(ran, self.ran).is_some_and(|ran| ran < most);
+        // The second look takes longer.
+        is_less((others.ran)(false)) && is_less((others.ran)(true))
+    }
+}
+
+impl Trial {
+    fn begin(others: Others) -> Option<Self> {
+        let (ran, slept) = ((others.ran)(true)?, (others.slept)());
+        Some(Self { asks: 0, began: now(), ran, slept, at_call: None, in_between: Duration::ZERO })
+    }
+
+    /// True if no other thread ran from a call to the ask after it.
+    fn is_quiet(&self) -> bool {
+        self.in_between < ANSWER * self.asks
+    }
+
+    /// True if others compute all the time, and none of them waited for the results.
+    fn waits_for_nothing(&self, others: Others, now: Instant) -> bool {
+        let slept = (others.slept)().zip(self.slept).and_then(|(now, before)| now.checked_sub(before));
+        let compute = since((others.ran)(true), self.ran).is_some_and(|ran| ran >= (now - self.began) / COMPUTING_PART);
+        compute && slept.is_some_and(|slept| slept < u64::from(self.asks / 2))
+    }
+}
