@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use independence::{Independence, SHOWN_BY};
+use independence::{Independence, SHOWN_BY, Seen};
 
 use crate::system::calls;
 use crate::system::sync::now;
@@ -30,9 +30,9 @@ pub(crate) enum Way {
     /// For a worker.
     Worker,
 }
-/// After an input was waited for, it takes this many: some items may have come while the sink was
-/// busy, and then the input may wait again. A sink that is slower than the input has more to catch
-/// up with.
+/// After one that tells its length was waited for, it takes this many: some items may have come
+/// while the sink was busy, and then the input may wait again. A sink that is slower than the input
+/// has more to catch up with.
 const SHOWN_AFTER_SLEEP: u32 = 64;
 /// An item that comes within this time was not waited for: a sleeping thread takes 5 us to wake,
 /// and reading the next block of a file takes less than this.
@@ -63,9 +63,13 @@ pub(crate) struct Asks {
     is_open: bool,
     /// True if only some items may be in flight: the input may depend on the results of the others.
     is_bounded: bool,
+    /// True if items were seen to depend on calls at most, but not on what the sink does. So each
+    /// is run before the next one is asked for.
+    needs_no_sink: bool,
     /// True if an ask was timed.
     has_asked: bool,
-    /// Asks that are still to be made one by one.
+    /// Asks that are still to be made one by one. If it is in question whether items of an open
+    /// input depend on results, that decides instead.
     single: u32,
     /// True if results are handed over before the next ask.
     hands_over: bool,
@@ -112,6 +116,7 @@ impl Asks {
     /// Sets if the items in flight are bounded.
     pub(crate) fn set_bounded(&mut self, is_bounded: bool) {
         self.is_bounded = is_bounded;
+        self.independence.interrupted();
     }
 
     /// True if the calling thread asks for each of its items alone.
@@ -123,7 +128,7 @@ impl Asks {
     /// result; then asking for the next one before the call has ended would wait for ever. With a
     /// bound on the items in flight, the caller has said how many may be under way.
     pub(crate) fn may_overlap(&self) -> bool {
-        !self.is_open || self.is_bounded || self.single == 0
+        !self.is_open || self.is_each() || self.single == 0
     }
 
     /// Notes the `seconds` that a call of the calling thread took.
@@ -154,7 +159,8 @@ impl Asks {
     }
 
     /// Puts the next call of the calling thread off, if that is to be tried. Returns the time that
-    /// this took, with that for which the last ask was put off.
+    /// this took, with that for which the last ask was put off: it is not the time of calls, of the
+    /// input or of the sink.
     pub(crate) fn put_off_call(&mut self) -> Duration {
         let mut put_off = std::mem::take(&mut self.put_off);
         if self.is_in_question(Way::Inline { timed: true }) {
@@ -163,9 +169,14 @@ impl Asks {
         put_off
     }
 
+    /// Notes that a call of the calling thread has ended.
+    pub(crate) fn call_ended(&mut self) {
+        self.independence.call_ended();
+    }
+
     /// True if one item is taken at a time, even if items come quickly.
     fn is_each(&self) -> bool {
-        self.is_open && self.is_bounded
+        self.is_open && (self.is_bounded || self.needs_no_sink)
     }
 
     /// Begins to ask for up to `most` items. Returns the number of items after which to
@@ -200,7 +211,7 @@ impl Asks {
 
     /// True if it is still unknown if the input depends on results.
     fn is_in_question(&self, way: Way) -> bool {
-        self.is_open && !self.is_bounded && self.single > 0 && way != Way::Worker
+        self.is_open && !self.is_each() && self.single > 0 && way != Way::Worker
     }
 
     /// Looks at the clock after `taken` items. Returns the number of items after which to look
@@ -270,8 +281,12 @@ impl Asks {
         if slept {
             (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
             self.independence.waited();
-        } else if self.independence.is_shown(begun, self.call >= LONG) {
-            self.single = 0;
+            return;
+        }
+        match self.independence.note(begun, self.call >= LONG) {
+            Seen::Nothing => {}
+            Seen::NeedsNoSink => self.needs_no_sink = true,
+            Seen::NeedsNoResult => self.single = 0,
         }
     }
 

@@ -126,7 +126,7 @@ impl Control {
     ) -> Self {
         let begun = now();
         let next = books.next;
-        let opening = (books.learned.items == 0).then(|| Opening::new(begun, || thread_time::others_ran(true)));
+        let opening = (books.learned.items == 0).then(|| Opening::new(begun, || thread_time::others_ran(false)));
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {

@@ -90,7 +90,7 @@ pub(crate) struct Inlined {
     pub(crate) stretch: Stretch,
     /// The use of the calling thread's time, if it is asked for and can be measured.
     pub(crate) used: Option<Use>,
-    /// Seconds for that measurement.
+    /// Seconds for that measurement, and for which the call and the ask were put off.
     pub(crate) measuring: f64,
     /// Seconds in the input, if they are measured.
     pub(crate) asked: f64,
@@ -184,7 +184,7 @@ impl Line<'_> {
         let mut done = Inlined { asked: self.stock.asks.seconds, ..Inlined::default() };
         let waiting = chunk.items();
         let mut measuring = None;
-        if timed {
+        if timed && count > 0 {
             done.measuring = self.stock.asks.put_off_call().as_secs_f64();
         }
         if measured {
@@ -211,6 +211,8 @@ impl Line<'_> {
         if let Some(begun) = begun {
             let ended = now();
             done.stretch.seconds = (ended - begun).as_secs_f64();
+            self.stock.asks.call_ended();
+            done.measuring += (now() - ended).as_secs_f64();
         }
         if let Some(measuring) = measuring {
             let ended = now();

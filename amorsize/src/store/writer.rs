@@ -18,6 +18,7 @@ use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 use crate::system::process::Maker;
 use crate::system::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
+use crate::system::thread_time::Helper;
 
 /// A frame closes after this time, so that a kill loses little of functions that take long.
 const FRAME_TIME: Duration = Duration::from_millis(100);
@@ -178,6 +179,7 @@ impl Writer {
         let (clock, theirs) = (Clock::of_this_thread(), Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("amorsize-store".into()).spawn(move || {
             let _clock = clock.enter();
+            let _helper = Helper::this_thread();
             work(&theirs, pen)
         });
         let thread = thread.map_err(|error| storage(&path, "written to by a thread", &error, None, None))?;

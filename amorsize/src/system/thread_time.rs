@@ -10,6 +10,9 @@
 //! 5.8 us. It is opened anew each time, because a file kept open for each thread would be one of
 //! the 1024 that a process may have by default.
 
+use std::sync::Mutex;
+#[cfg(feature = "durable")]
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::calls;
@@ -23,10 +26,11 @@ pub(crate) const TIMED_ALONE: Duration = Duration::from_micros(1);
 /// takes a twentieth of this, and to lose the core and get it back as much again.
 pub(crate) const SHORTEST: f64 = 100e-6;
 
-/// The time in which three clocks are read, at most, if their figures are to fit each other: it
-/// takes 1.5 us.
+/// A look at three clocks must not take longer than this, or their figures don't fit each other. It
+/// takes 1.5 us. Two figures can be wrong by half of it each, and are to show that a thread ran for
+/// 5 us: the least that was measured of one that was woken for an answer and slept again.
 #[cfg(target_os = "linux")]
-const EXACT: Duration = Duration::from_micros(5);
+const EXACT: Duration = Duration::from_micros(3);
 
 /// True if this system tells how long a thread ran. A model's threads are no threads of the system.
 pub(crate) const IS_TOLD: bool = cfg!(all(any(target_os = "linux", target_vendor = "apple"), not(all(loom, test))));
@@ -54,8 +58,12 @@ impl Use {
 
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 mod system {
+    #[cfg(target_os = "linux")]
+    use std::sync::PoisonError;
     use std::time::{Duration, Instant};
 
+    #[cfg(target_os = "linux")]
+    use super::EXACT;
     use super::{Queue, SHORTEST, Use};
     use crate::system::calls::{self, children_ran, thread_ran};
 
@@ -63,6 +71,30 @@ mod system {
     /// waited for.
     pub(crate) fn process_ran() -> Option<Duration> {
         Some(processes_ran())
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn others_ran(exactly: bool) -> Option<Duration> {
+        let helpers = super::HELPERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let helpers_ran = || helpers.iter().filter_map(|&thread| calls::clock_of(thread)).sum::<Duration>();
+        if !exactly {
+            // This thread runs between two looks, too.
+            let all = calls::process_ran();
+            return Some(all.saturating_sub(thread_ran() + helpers_ran()));
+        }
+        calls::bring_threads_up_to_date()?;
+        let look = |_| {
+            let (before, all, after) = (thread_ran(), calls::process_ran(), thread_ran());
+            let width = after.checked_sub(before).filter(|width| !width.is_zero())?;
+            Some((width, all.saturating_sub(before + width / 2)))
+        };
+        let (width, ran) = (0..3).filter_map(look).min()?;
+        Some(ran.saturating_sub(helpers_ran())).filter(|_| width <= EXACT)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn others_ran() -> Option<Duration> {
+        calls::process_ran().checked_sub(thread_ran())
     }
 
     // Inlined into each look, this would be most of a measurement's code.
@@ -125,6 +157,10 @@ mod system {
     use std::time::Duration;
 
     use super::Use;
+
+    pub(crate) fn others_ran() -> Option<Duration> {
+        None
+    }
 
     pub(crate) fn process_ran() -> Option<Duration> {
         None
@@ -282,36 +318,57 @@ pub(crate) fn process_ran() -> Option<Duration> {
     if tells() { system::process_ran() } else { None }
 }
 
-/// The time for which the other threads of the process ran so far; `None` on other systems than
-/// Linux.
+/// The time for which the other threads of the process ran so far, but for that of [`HELPERS`].
 ///
 /// This is what they ran at least: the system adds the time of a thread that has a core when it
-/// loses it, and at its own ticks, up to 4 ms late. If `exactly`, that time is contained, and the
-/// figure is right to the microsecond; asking takes 15 us then, and 1 us more for each thread.
+/// loses it, and at its own ticks, up to 4 ms late. If `exactly`, that time is contained; asking
+/// takes 15 us then, and 1 us more for each thread. `None` on other systems than Linux, and where a
+/// look was disturbed.
 pub(crate) fn others_ran(exactly: bool) -> Option<Duration> {
-    #[cfg(target_os = "linux")]
-    if tells() {
-        // This thread runs between two looks, too, and may lose its core there.
-        if !exactly {
-            let all = calls::process_ran();
-            return Some(all.saturating_sub(calls::thread_ran()));
-        }
-        calls::bring_threads_up_to_date()?;
-        let look = |_| {
-            let (before, all, after) = (calls::thread_ran(), calls::process_ran(), calls::thread_ran());
-            (after - before, all.saturating_sub((before + after) / 2))
-        };
-        let (width, ran) = (0..3).map(look).min()?;
-        return (width < EXACT).then_some(ran);
+    if !tells() {
+        return None;
     }
-    _ = exactly;
-    None
+    #[cfg(target_os = "linux")]
+    return system::others_ran(exactly);
+    #[cfg(not(target_os = "linux"))]
+    return if exactly { None } else { system::others_ran() };
+}
+
+/// True if [`others_ran`] tells the exact time, if not each time; asking takes 15 us.
+pub(crate) fn others_are_told() -> bool {
+    (0..8).any(|_| others_ran(true).is_some())
 }
 
 /// The number of times that the other threads of the process slept so far; takes 1 us, and more if
 /// there are many threads.
 pub(crate) fn others_slept() -> Option<u64> {
     if tells() { calls::others_slept() } else { None }
+}
+
+/// The numbers of the threads of this library that hand no result on. Their time is not counted as
+/// that of others.
+static HELPERS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Makes a thread one of [`HELPERS`] until it is dropped.
+#[derive(Debug)]
+#[cfg(feature = "durable")]
+pub(crate) struct Helper(Option<i32>);
+
+#[cfg(feature = "durable")]
+impl Helper {
+    /// The calling thread is one.
+    pub(crate) fn this_thread() -> Self {
+        let number = calls::thread_number();
+        HELPERS.lock().unwrap_or_else(PoisonError::into_inner).extend(number);
+        Self(number)
+    }
+}
+
+#[cfg(feature = "durable")]
+impl Drop for Helper {
+    fn drop(&mut self) {
+        HELPERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|&number| Some(number) != self.0);
+    }
 }
 
 /// Nanoseconds in the queue, and the number of times that a thread got a core, from a file
@@ -390,6 +447,29 @@ mod tests {
         let near = |found: f64, expected: f64| (found - expected).abs() < 1e-9;
         assert!(near(used.seconds, 7e-3) && near(used.ran, 1e-3) && near(used.waited(), 2e-3), "{used:?}");
         assert!(queue().is_none() && process_ran().is_none() && seconds_of_a_wake().is_none());
+        assert!(others_ran(false).is_none() && others_slept().is_none() && !others_are_told());
+    }
+
+    #[test]
+    #[cfg(feature = "durable")]
+    fn the_time_of_a_helper_is_not_that_of_others() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (done, is_done) = std::sync::mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            let helper = Helper::this_thread();
+            run_for(Duration::from_millis(5));
+            sender.send(helper.0).unwrap();
+            _ = is_done.recv();
+        });
+        let number = receiver.recv().unwrap();
+        assert!(number.is_some() && HELPERS.lock().unwrap().contains(&number.unwrap()));
+        // What other tests run until the last look hides a fault at most.
+        let less = calls::thread_ran() + calls::clock_of(number.unwrap()).unwrap();
+        let others = others_ran(false).unwrap();
+        assert!(others <= calls::process_ran() - less, "{others:?}");
+        drop(done);
+        thread.join().unwrap();
+        assert!(!HELPERS.lock().unwrap().contains(&number.unwrap()));
     }
 
     #[test]

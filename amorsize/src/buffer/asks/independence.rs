@@ -12,8 +12,9 @@
 //!
 //! While the call is put off, a thread that waits for the result goes to sleep, and one that only
 //! refills a channel has filled it. While the ask is put off, a thread that answers has done so. If
-//! none ran from the call to the ask, none answered. If one computes all the time, that can't be
-//! seen; then threads which never slept did not wait for the results.
+//! none ran from the call to the ask, none answered. If some ran during the call, but none after
+//! it, an item may depend on a call, but not on the sink. If one computes all the time, neither can
+//! be seen; then threads that did not sleep for each result did not wait for it.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use crate::system::thread_time;
 pub(super) const SHOWN_BY: u32 = 16;
 /// Asks that each take long are enough if they are this many: with sixteen, calls of a second would
 /// be made one by one for 16 s. They show if another thread ran, because each answer takes 3 us of
-/// a core, six times `ANSWER`.
+/// a core, six times `ANSWER`. A trial has as many.
 const FEW: u32 = 4;
 /// A thread that answers takes at least this much time of a core for each answer: 3 us with a sleep
 /// and a wake.
@@ -34,20 +35,21 @@ const ANSWER: Duration = Duration::from_nanos(500);
 /// A thread that answers without a sleep takes all of a core. If others ran for less than this part
 /// of the time, none did that.
 const BUSY_PART: u32 = 4;
-/// A thread that waits sleeps after some ten microseconds, and answers within these when it was
-/// woken.
-pub(super) const PUT_OFF: Duration = Duration::from_micros(50);
+/// What is put off is so for this long: a thread that waits sleeps after some ten microseconds, and
+/// answers within some ten when it was woken. With longer calls it sleeps anyway.
+const PUT_OFF: Duration = Duration::from_micros(50);
 /// A call is put off for this many times as long as the one before took: a thread that works
 /// between two answers for as long as a call and a sink take has to wait then.
 const PUT_OFF_CALLS: f64 = 4.0;
-/// No call is put off for longer than this many seconds. A trial of long calls then takes the time
-/// of a few of them.
+/// No call is put off for longer than this many seconds: a trial delays a run by less than a tenth
+/// of a second.
 const PUT_OFF_AT_MOST: f64 = 20e-3;
-/// Others compute all the time if they run for more than one part of it in this many. A thread that
-/// is started for each answer runs for a tenth of a trial.
+/// Others compute all the time if they run for a part of a trial of one in this many. A thread that
+/// is started for each answer runs for less: starting it takes some ten microseconds, and each call
+/// and ask are put off for longer.
 const COMPUTING_PART: u32 = 2;
-/// A trial that showed nothing is made again after twice as many windows of asks as before, but
-/// never after more than this power of two: a few puts off in 4,096 asks cost nothing.
+/// After a trial that showed nothing, twice as many windows of asks as before go by until the next
+/// one, but never more than this power of two. Four delays in a thousand asks cost nothing.
 const RAREST: u32 = 8;
 /// Where the system tells nothing of other threads: after this many asks without a wait, and this
 /// time, items are believed not to depend on results. In that time a thread that answers is late
@@ -79,11 +81,13 @@ pub(super) struct Others {
     pub(super) ran: fn(bool) -> Option<Duration>,
     /// The number of times that they slept so far.
     pub(super) slept: fn() -> Option<u64>,
+    /// True if the exact time can be had, if not each time.
+    pub(super) are_told: fn() -> bool,
 }
 
 impl Default for Others {
     fn default() -> Self {
-        Self { ran: thread_time::others_ran, slept: thread_time::others_slept }
+        Self { ran: thread_time::others_ran, slept: thread_time::others_slept, are_told: thread_time::others_are_told }
     }
 }
 
@@ -106,10 +110,28 @@ struct Trial {
     /// The time for which others had run when it began, and the number of times they had slept.
     ran: Duration,
     slept: Option<u64>,
-    /// The time for which others had run when the last call began.
-    at_call: Option<Option<Duration>>,
-    /// The time for which they ran from calls to asks.
-    in_between: Duration,
+    /// The last call that was put off, if the ask after it is still to come.
+    call: Option<Call>,
+    /// The time for which others ran from the beginnings of calls to asks, and from their ends.
+    from_begins: Duration,
+    from_ends: Duration,
+}
+
+/// The time for which others had run when a call began, and when it ended; `None` where the system
+/// did not tell.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    began: Option<Duration>,
+    ended: Option<Duration>,
+}
+
+/// What is seen of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Nothing,
+    /// An item may depend on calls that were made, but not on the sink.
+    NeedsNoSink,
+    NeedsNoResult,
 }
 
 /// The time from one figure to a later one; `None` if there is none.
@@ -118,7 +140,7 @@ fn since(now: Option<Duration>, before: Duration) -> Option<Duration> {
 }
 
 impl Independence {
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn of(others: Others) -> Self {
         Self { others, ..Self::default() }
     }
@@ -130,18 +152,30 @@ impl Independence {
         let begun = now();
         let seconds = (PUT_OFF_CALLS * call).min(PUT_OFF_AT_MOST);
         wait_until(begun + Duration::from_secs_f64(seconds).max(PUT_OFF));
-        trial.at_call = Some((self.others.ran)(true));
+        trial.call = Some(Call { began: (self.others.ran)(true), ended: None });
         now() - begun
+    }
+
+    /// Notes that the call has ended.
+    pub(super) fn call_ended(&mut self) {
+        if let Some(call) = self.trial.as_mut().and_then(|trial| trial.call.as_mut()) {
+            call.ended = (self.others.ran)(true);
+        }
     }
 
     /// Puts the ask after such a call off. Returns the time that this took.
     pub(super) fn put_off_ask(&mut self) -> Duration {
         let Some(trial) = &mut self.trial else { return Duration::ZERO };
-        let Some(at_call) = trial.at_call.take() else { return Duration::ZERO };
+        let Some(call) = trial.call.take() else { return Duration::ZERO };
         let begun = now();
         wait_until(begun + PUT_OFF);
-        let ran = (self.others.ran)(true).zip(at_call).map(|(ran, before)| ran.saturating_sub(before));
-        trial.in_between = trial.in_between.saturating_add(ran.unwrap_or(Duration::MAX));
+        let now_ran = (self.others.ran)(true);
+        let add = |sum: Duration, before: Option<Duration>| {
+            let ran = now_ran.zip(before).map(|(ran, before)| ran.saturating_sub(before));
+            sum.saturating_add(ran.unwrap_or(Duration::MAX))
+        };
+        trial.from_begins = add(trial.from_begins, call.began);
+        trial.from_ends = add(trial.from_ends, call.ended);
         trial.asks += 1;
         now() - begun
     }
@@ -155,61 +189,69 @@ impl Independence {
         }
     }
 
+    /// Forgets what was under way: other things may happen before the next ask.
+    pub(super) fn interrupted(&mut self) {
+        (self.window, self.trial) = (None, None);
+    }
+
     /// Notes an item that was not waited for; its ask began at `begun`. `is_long` is for one after a
-    /// long call. True if items don't depend on results.
-    pub(super) fn is_shown(&mut self, begun: Instant, is_long: bool) -> bool {
+    /// long call.
+    pub(super) fn note(&mut self, begun: Instant, is_long: bool) -> Seen {
         if let Some(trial) = &mut self.trial {
             if trial.asks < FEW {
-                return false;
+                return Seen::Nothing;
             }
-            let is_shown = trial.is_quiet() || trial.waits_for_nothing(self.others, begun);
+            let seen = trial.seen(self.others, begun);
             self.trial = None;
             self.failed();
-            return is_shown;
+            return seen;
         }
         if self.is_untold {
-            return self.is_believed(begun);
+            return self.believed(begun);
         }
         let Some(window) = &mut self.window else {
             self.begin_window(begun);
-            return false;
+            return Seen::Nothing;
         };
         window.asks += 1;
         window.are_long &= is_long;
         // After a long call, a thread that answers has to wake first; this takes longer, and shows.
         if window.asks < if window.are_long { FEW } else { SHOWN_BY } {
-            return false;
+            return Seen::Nothing;
         }
         if window.is_quiet(self.others, begun) {
-            return true;
+            return Seen::NeedsNoResult;
         }
+        self.window = None;
         if self.skipped == 0 {
             self.trial = Trial::begin(self.others);
-            self.is_untold = self.trial.is_none();
-            self.window = None;
-        } else {
-            self.skipped -= 1;
+            self.is_untold = self.trial.is_none() && !(self.others.are_told)();
+        }
+        if self.trial.is_none() {
+            self.skipped = self.skipped.saturating_sub(1);
             self.begin_window(begun);
         }
-        false
+        Seen::Nothing
     }
 
     fn begin_window(&mut self, began: Instant) {
         let ran = (self.others.ran)(false);
-        self.is_untold = ran.is_none();
+        self.is_untold |= ran.is_none();
         self.window = ran.map(|ran| Window { asks: 0, began, are_long: true, ran });
     }
 
+    /// Has some windows go by before the next trial.
     fn failed(&mut self) {
         self.failed = (self.failed + 1).min(RAREST);
         self.skipped = 1 << self.failed;
     }
 
-    /// True where the system tells nothing, and there were many asks without a wait.
-    fn is_believed(&mut self, begun: Instant) -> bool {
+    /// Where the system tells nothing, many asks without a wait have to do.
+    fn believed(&mut self, begun: Instant) -> Seen {
         self.untold = self.untold.saturating_add(1);
         let since = *self.untold_since.get_or_insert(begun);
-        self.untold >= UNTOLD && begun - since >= UNTOLD_FOR
+        let are_enough = self.untold >= UNTOLD && begun - since >= UNTOLD_FOR;
+        if are_enough { Seen::NeedsNoResult } else { Seen::Nothing }
     }
 }
 
@@ -226,12 +268,19 @@ impl Window {
 impl Trial {
     fn begin(others: Others) -> Option<Self> {
         let (ran, slept) = ((others.ran)(true)?, (others.slept)());
-        Some(Self { asks: 0, began: now(), ran, slept, at_call: None, in_between: Duration::ZERO })
+        let (from_begins, from_ends) = (Duration::ZERO, Duration::ZERO);
+        Some(Self { asks: 0, began: now(), ran, slept, call: None, from_begins, from_ends })
     }
 
-    /// True if no other thread ran from a call to the ask after it.
-    fn is_quiet(&self) -> bool {
-        self.in_between < ANSWER * self.asks
+    fn seen(&self, others: Others, now: Instant) -> Seen {
+        let most = ANSWER * self.asks;
+        if self.from_begins < most || self.waits_for_nothing(others, now) {
+            Seen::NeedsNoResult
+        } else if self.from_ends < most {
+            Seen::NeedsNoSink
+        } else {
+            Seen::Nothing
+        }
     }
 
     /// True if others compute all the time, and none of them waited for the results.

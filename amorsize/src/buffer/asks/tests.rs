@@ -14,7 +14,8 @@ thread_local! {
     static OTHERS: Cell<(Duration, u64)> = const { Cell::new((Duration::ZERO, 0)) };
 }
 
-const OTHERS_OF_TEST: Others = Others { ran: |_| Some(OTHERS.get().0), slept: || Some(OTHERS.get().1) };
+const OTHERS_OF_TEST: Others =
+    Others { ran: |_| Some(OTHERS.get().0), slept: || Some(OTHERS.get().1), are_told: || true };
 
 /// Asks of an input that has `least` items at least, in a process with other threads.
 fn asks(least: usize) -> Asks {
@@ -64,8 +65,10 @@ struct Scene {
     call: u64,
     sink: u64,
     ask: u64,
-    /// The others do this when a call begins, when it has ended, and when the item is there.
+    /// The others do this when a call begins, within it, when it has ended, and when the item is
+    /// there.
     before_call: fn(&Scene, put_off: Duration),
+    in_call: fn(&Scene),
     after_call: fn(&Scene),
     after_ask: fn(&Scene),
 }
@@ -79,6 +82,7 @@ impl Scene {
             sink: 1,
             ask: 1,
             before_call: idle,
+            in_call: |_| (),
             after_call: |_| (),
             after_ask: |_| (),
         }
@@ -93,6 +97,8 @@ impl Scene {
             (self.before_call)(self, put_off);
             self.clock.run(micros(self.call));
             open.note_call(self.call as f64 * 1e-6);
+            (self.in_call)(self);
+            open.call_ended();
             (self.after_call)(self);
             self.clock.run(micros(self.sink));
             ask_later(open, &self.clock, 1, || micros(self.ask));
@@ -226,6 +232,52 @@ fn a_thread_that_runs_between_a_call_and_the_next_ask_may_answer() {
 }
 
 #[test]
+fn a_thread_that_wakes_in_long_calls_now_and_then_does_not_answer_what_the_sink_says() {
+    for call in [1_000, 1_000_000] {
+        let scene = Scene { in_call: |_| others(micros(10), 1), ..Scene::new(call) };
+        let mut open = asks(0);
+        assert_eq!(scene.seen_after(&mut open), Some(4 + 4), "calls of {call} us");
+        // It may answer what a call says: each is under way before the next item is asked for.
+        let _moved = scene.clock.enter();
+        _ = open.put_off_call();
+        for _ in 0..1_000 {
+            assert!(open.are_single() && open.put_off_call().is_zero());
+            assert_eq!(ask(&mut open, &scene.clock, 100, micros(1)), 1);
+        }
+    }
+}
+
+#[test]
+fn a_look_that_was_disturbed_is_taken_again() {
+    thread_local!(static LOOKS: Cell<u32> = const { Cell::new(0) });
+    let ran = |exactly: bool| {
+        LOOKS.set(LOOKS.get() + u32::from(exactly));
+        (!exactly || LOOKS.get() > 3).then_some(OTHERS.get().0)
+    };
+    let disturbed = Others { ran, ..OTHERS_OF_TEST };
+    let scene = Scene { after_ask: |_| others(micros(5), 1), ..Scene::new(100) };
+    assert!(scene.seen_after(&mut asks_among(disturbed, 0)).is_some_and(|seen| seen < 100));
+}
+
+#[test]
+fn a_trial_does_not_go_on_in_the_next_terminal() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut open = asks(0);
+    for asked in 0..30 {
+        let put_off = open.put_off_call();
+        open.note_call(1e-6);
+        others(micros(3), 1);
+        ask_later(&mut open, &clock, 1, || micros(1));
+        // The last one is the ask's, which came after the call.
+        assert_eq!(put_off.is_zero(), asked != 17 && asked != 18, "{asked}");
+        if asked == 17 {
+            open.set_bounded(false);
+        }
+    }
+}
+
+#[test]
 fn trials_that_show_nothing_become_rare() {
     let clock = Clock::standing();
     let _moved = clock.enter();
@@ -243,7 +295,7 @@ fn trials_that_show_nothing_become_rare() {
 }
 
 #[test]
-fn a_trial_of_long_calls_takes_the_time_of_a_few() {
+fn a_call_is_put_off_by_the_time_of_four_but_not_for_long() {
     for (call, put_off) in [(1, 50), (100, 400), (3_000, 12_000), (1_000_000, 20_000)] {
         let clock = Clock::standing();
         let _moved = clock.enter();
@@ -264,17 +316,17 @@ fn a_trial_of_long_calls_takes_the_time_of_a_few() {
 fn a_window_in_which_others_ran_without_being_counted_yet_shows_nothing() {
     let ran = |exactly: bool| Some(if exactly { OTHERS.get().0 } else { Duration::ZERO });
     let scene = Scene { after_call: |_| others(micros(3), 1), ..Scene::new(1) };
-    assert_eq!(scene.seen_after(&mut asks_among(Others { ran, slept: || None }, 0)), None);
+    assert_eq!(scene.seen_after(&mut asks_among(Others { ran, slept: || None, are_told: || true }, 0)), None);
 }
 
 #[test]
 fn where_the_system_tells_nothing_of_other_threads_it_takes_many_asks_and_some_time() {
-    let nothing = Others { ran: |_| None, slept: || None };
+    let nothing = Others { ran: |_| None, slept: || None, are_told: || false };
     assert_eq!(Scene::new(100).seen_after(&mut asks_among(nothing, 0)), Some(256));
     let seen = Scene::new(10).seen_after(&mut asks_among(nothing, 0)).unwrap();
     assert!((1_500..1_800).contains(&seen), "{seen}");
     // The exact time may be what it does not tell.
-    let no_list = Others { ran: |exactly| (!exactly).then_some(OTHERS.get().0), slept: || None };
+    let no_list = Others { ran: |exactly| (!exactly).then_some(OTHERS.get().0), slept: || None, are_told: || false };
     let scene = Scene { after_call: |_| others(micros(9), 1), ..Scene::new(100) };
     let seen = scene.seen_after(&mut asks_among(no_list, 0)).unwrap();
     assert!((255..270).contains(&seen), "{seen}");
