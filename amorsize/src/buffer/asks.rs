@@ -232,7 +232,7 @@ impl Asks {
         if self.single > 0 || self.is_each() {
             let slept = took >= QUICK && switches.map_or(!self.closely || took >= LATE, slept_since);
             if self.is_in_question(way) {
-                self.note_open(begun, slept);
+                self.note_open(begun, took, slept);
             } else {
                 self.note_single(took, slept);
             }
@@ -277,13 +277,13 @@ impl Asks {
 
     /// Notes an ask of an open input that began at `begun`. Each result had been handed over by
     /// then.
-    fn note_open(&mut self, begun: Instant, slept: bool) {
+    fn note_open(&mut self, begun: Instant, took: Duration, slept: bool) {
         if slept {
             (self.single, self.hands_over) = (SHOWN_AFTER_SLEEP, true);
             self.independence.waited();
             return;
         }
-        match self.independence.note(begun, self.call >= LONG) {
+        match self.independence.note(begun, took, self.call >= LONG) {
             Seen::Nothing => {}
             Seen::NeedsNoSink => self.needs_no_sink = true,
             Seen::NeedsNoResult => self.single = 0,

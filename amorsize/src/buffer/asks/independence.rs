@@ -115,6 +115,10 @@ struct Trial {
     /// The time for which others ran from the beginnings of calls to asks, and from their ends.
     from_begins: Duration,
     from_ends: Duration,
+    /// The time for which they had run when the last ask began.
+    at_ask: Option<Duration>,
+    /// The time for which they ran during asks that took long.
+    in_asks: Duration,
 }
 
 /// The time for which others had run when a call began, and when it ended; `None` where the system
@@ -137,6 +141,12 @@ pub(super) enum Seen {
 /// The time from one figure to a later one; `None` if there is none.
 fn since(now: Option<Duration>, before: Duration) -> Option<Duration> {
     now?.checked_sub(before)
+}
+
+/// Adds the time between two figures to a sum; more than any other time if one is missing.
+fn add(sum: Duration, before: Option<Duration>, now: Option<Duration>) -> Duration {
+    let ran = now.zip(before).map(|(now, before)| now.saturating_sub(before));
+    sum.saturating_add(ran.unwrap_or(Duration::MAX))
 }
 
 impl Independence {
@@ -169,13 +179,9 @@ impl Independence {
         let Some(call) = trial.call.take() else { return Duration::ZERO };
         let begun = now();
         wait_until(begun + PUT_OFF);
-        let now_ran = (self.others.ran)(true);
-        let add = |sum: Duration, before: Option<Duration>| {
-            let ran = now_ran.zip(before).map(|(ran, before)| ran.saturating_sub(before));
-            sum.saturating_add(ran.unwrap_or(Duration::MAX))
-        };
-        trial.from_begins = add(trial.from_begins, call.began);
-        trial.from_ends = add(trial.from_ends, call.ended);
+        trial.at_ask = (self.others.ran)(true);
+        trial.from_begins = add(trial.from_begins, call.began, trial.at_ask);
+        trial.from_ends = add(trial.from_ends, call.ended, trial.at_ask);
         trial.asks += 1;
         now() - begun
     }
@@ -194,10 +200,11 @@ impl Independence {
         (self.window, self.trial) = (None, None);
     }
 
-    /// Notes an item that was not waited for; its ask began at `begun`. `is_long` is for one after a
-    /// long call.
-    pub(super) fn note(&mut self, begun: Instant, is_long: bool) -> Seen {
+    /// Notes an item that was not waited for: its ask began at `begun` and took this long. `is_long`
+    /// is for one after a long call.
+    pub(super) fn note(&mut self, begun: Instant, took: Duration, is_long: bool) -> Seen {
         if let Some(trial) = &mut self.trial {
+            trial.add_ask(self.others, took);
             if trial.asks < FEW {
                 return Seen::Nothing;
             }
@@ -269,11 +276,29 @@ impl Trial {
     fn begin(others: Others) -> Option<Self> {
         let (ran, slept) = ((others.ran)(true)?, (others.slept)());
         let (from_begins, from_ends) = (Duration::ZERO, Duration::ZERO);
-        Some(Self { asks: 0, began: now(), ran, slept, call: None, from_begins, from_ends })
+        Some(Self {
+            asks: 0,
+            began: now(),
+            ran,
+            slept,
+            call: None,
+            from_begins,
+            from_ends,
+            at_ask: None,
+            in_asks: Duration::ZERO,
+        })
+    }
+
+    /// Adds what others ran during an ask that took this long. On a busy machine, a thread that
+    /// answers may get no core before. A short ask may wake one that fills a channel.
+    fn add_ask(&mut self, others: Others, took: Duration) {
+        if took > PUT_OFF && self.asks > 0 {
+            self.in_asks = add(self.in_asks, self.at_ask, (others.ran)(true));
+        }
     }
 
     fn seen(&self, others: Others, now: Instant) -> Seen {
-        let most = ANSWER * self.asks;
+        let most = (ANSWER * self.asks).saturating_sub(self.in_asks);
         if self.from_begins < most || self.waits_for_nothing(others, now) {
             Seen::NeedsNoResult
         } else if self.from_ends < most {

@@ -70,6 +70,7 @@ struct Scene {
     before_call: fn(&Scene, put_off: Duration),
     in_call: fn(&Scene),
     after_call: fn(&Scene),
+    in_ask: fn(),
     after_ask: fn(&Scene),
 }
 
@@ -84,6 +85,7 @@ impl Scene {
             before_call: idle,
             in_call: |_| (),
             after_call: |_| (),
+            in_ask: || (),
             after_ask: |_| (),
         }
     }
@@ -101,7 +103,10 @@ impl Scene {
             open.call_ended();
             (self.after_call)(self);
             self.clock.run(micros(self.sink));
-            ask_later(open, &self.clock, 1, || micros(self.ask));
+            ask_later(open, &self.clock, 1, || {
+                (self.in_ask)();
+                micros(self.ask)
+            });
             (self.after_ask)(self);
             open.may_overlap()
         })
@@ -244,6 +249,18 @@ fn a_thread_that_wakes_in_long_calls_now_and_then_does_not_answer_what_the_sink_
             assert!(open.are_single() && open.put_off_call().is_zero());
             assert_eq!(ask(&mut open, &scene.clock, 100, micros(1)), 1);
         }
+    }
+}
+
+#[test]
+fn a_thread_that_answers_late_because_it_has_no_core_is_waited_for() {
+    // It runs while the input looks for the item, which does not sleep.
+    for call in [1, 100, 10_000] {
+        let scene = Scene { in_ask: || others(micros(9), 1), ask: 3_000, ..Scene::new(call) };
+        assert_eq!(scene.seen_after(&mut asks(0)), None, "calls of {call} us");
+        // An input that computes so long waits for nobody.
+        let scene = Scene { in_ask: || (), after_ask: |_| others(micros(9), 1), ..scene };
+        assert!(scene.seen_after(&mut asks(0)).is_some(), "calls of {call} us");
     }
 }
 
