@@ -116,7 +116,6 @@ impl Asks {
     /// Sets if the items in flight are bounded.
     pub(crate) fn set_bounded(&mut self, is_bounded: bool) {
         self.is_bounded = is_bounded;
-        self.independence.interrupted();
     }
 
     /// True if the calling thread asks for each of its items alone.

@@ -195,11 +195,6 @@ impl Independence {
         }
     }
 
-    /// Forgets what was under way: other things may happen before the next ask.
-    pub(super) fn interrupted(&mut self) {
-        (self.window, self.trial) = (None, None);
-    }
-
     /// Notes an item that was not waited for: its ask began at `begun` and took this long. `is_long`
     /// is for one after a long call.
     pub(super) fn note(&mut self, begun: Instant, took: Duration, is_long: bool) -> Seen {
