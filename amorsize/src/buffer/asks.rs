@@ -141,10 +141,11 @@ impl Asks {
         (inline && self.is_each()) || self.hands_over || self.held >= HELD.as_secs_f64()
     }
 
-    /// True if the input waits or may wait, and is asked one by one for that reason. An input that
-    /// only computes for long is asked one by one, too, but waits for nothing.
+    /// True if the input waits or may wait, and is asked one by one for that reason: what was taken
+    /// from it is started before it is asked again. An input that only computes for long is asked
+    /// one by one, too, but waits for nothing.
     pub(crate) fn may_wait(&self) -> bool {
-        self.single > 0 && self.hands_over
+        self.is_each() || (self.single > 0 && self.hands_over)
     }
 
     /// Seconds that an item takes to come, of late; 0 if unknown.
