@@ -169,9 +169,9 @@ impl Asks {
         put_off
     }
 
-    /// Notes that a call of the calling thread has ended.
-    pub(crate) fn call_ended(&mut self) {
-        self.independence.call_ended();
+    /// Notes that a call of the calling thread has ended. Returns the time that this took.
+    pub(crate) fn call_ended(&mut self) -> Duration {
+        self.independence.call_ended()
     }
 
     /// True if one item is taken at a time, even if items come quickly.

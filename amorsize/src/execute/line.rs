@@ -209,10 +209,8 @@ impl Line<'_> {
         drop(entered);
         done.panic = outcome.err();
         if let Some(begun) = begun {
-            let ended = now();
-            done.stretch.seconds = (ended - begun).as_secs_f64();
-            self.stock.asks.call_ended();
-            done.measuring += (now() - ended).as_secs_f64();
+            done.stretch.seconds = (now() - begun).as_secs_f64();
+            done.measuring += self.stock.asks.call_ended().as_secs_f64();
         }
         if let Some(measuring) = measuring {
             let ended = now();

@@ -299,8 +299,8 @@ mod tests {
     fn the_time_of_a_thread_that_runs_now_is_counted_when_all_are_brought_up_to_date() {
         use std::sync::atomic::{AtomicU64, Ordering};
 
-        // What other threads of the process run meanwhile is counted too, and hides a fault at
-        // most. The thread tells how long it ran before the other one asks.
+        // The time of other tests is counted too. It can hide a fault, but makes none. The thread
+        // tells how long it ran before the other one asks.
         const DONE: u64 = u64::MAX;
         let told = AtomicU64::new(0);
         let others = || process_ran().saturating_sub(thread_ran());
@@ -321,7 +321,7 @@ mod tests {
             told.store(DONE, Ordering::SeqCst);
             missed
         });
-        // Each time that this thread loses its core between two looks.
+        // A pause of the whole machine between two looks counts as this thread's own time.
         assert!(missed < 200, "{missed}");
     }
 

@@ -463,7 +463,7 @@ mod tests {
         });
         let number = receiver.recv().unwrap();
         assert!(number.is_some() && HELPERS.lock().unwrap().contains(&number.unwrap()));
-        // What other tests run until the last look hides a fault at most.
+        // The time of other tests until the last look can hide a fault, but makes none.
         let less = calls::thread_ran() + calls::clock_of(number.unwrap()).unwrap();
         let others = others_ran(false).unwrap();
         assert!(others <= calls::process_ran() - less, "{others:?}");

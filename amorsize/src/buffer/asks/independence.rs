@@ -35,8 +35,8 @@ const ANSWER: Duration = Duration::from_nanos(500);
 /// A thread that answers without a sleep takes all of a core. If others ran for less than this part
 /// of the time, none did that.
 const BUSY_PART: u32 = 4;
-/// What is put off is so for this long: a thread that waits sleeps after some ten microseconds, and
-/// answers within some ten when it was woken. With longer calls it sleeps anyway.
+/// Asks are put off by this time, and calls by no less. A thread that waits goes to sleep within
+/// some ten microseconds, and answers within some ten when it was woken.
 const PUT_OFF: Duration = Duration::from_micros(50);
 /// A call is put off for this many times as long as the one before took: a thread that works
 /// between two answers for as long as a call and a sink take has to wait then.
@@ -48,8 +48,8 @@ const PUT_OFF_AT_MOST: f64 = 20e-3;
 /// is started for each answer runs for less: starting it takes some ten microseconds, and each call
 /// and ask are put off for longer.
 const COMPUTING_PART: u32 = 2;
-/// After a trial that showed nothing, twice as many windows of asks as before go by until the next
-/// one, but never more than this power of two. Four delays in a thousand asks cost nothing.
+/// After each trial, twice as many windows of asks as before go by until the next one, but never
+/// more than this power of two. Four delays in a thousand asks cost nothing.
 const RAREST: u32 = 8;
 /// Where the system tells nothing of other threads: after this many asks without a wait, and this
 /// time, items are believed not to depend on results. In that time a thread that answers is late
@@ -63,8 +63,8 @@ pub(super) struct Independence {
     others: Others,
     window: Option<Window>,
     trial: Option<Trial>,
-    /// Trials that showed nothing.
-    failed: u32,
+    /// Trials that have ended, up to `RAREST`.
+    trials: u32,
     /// Windows of asks until the next one.
     skipped: u32,
     /// True if the system tells nothing of other threads.
@@ -129,7 +129,7 @@ struct Call {
     ended: Option<Duration>,
 }
 
-/// What is seen of an input.
+/// The need of an input, as far as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Nothing,
@@ -166,11 +166,13 @@ impl Independence {
         now() - begun
     }
 
-    /// Notes that the call has ended.
-    pub(super) fn call_ended(&mut self) {
-        if let Some(call) = self.trial.as_mut().and_then(|trial| trial.call.as_mut()) {
-            call.ended = (self.others.ran)(true);
-        }
+    /// Notes that the call has ended. Returns the time that this took.
+    pub(super) fn call_ended(&mut self) -> Duration {
+        let call = self.trial.as_mut().and_then(|trial| trial.call.as_mut());
+        let Some(call) = call else { return Duration::ZERO };
+        let begun = now();
+        call.ended = (self.others.ran)(true);
+        now() - begun
     }
 
     /// Puts the ask after such a call off. Returns the time that this took.
@@ -190,8 +192,8 @@ impl Independence {
     pub(super) fn waited(&mut self) {
         self.window = None;
         (self.untold, self.untold_since) = (0, None);
-        if self.trial.take().is_some() {
-            self.failed();
+        if self.trial.is_some() {
+            self.end_trial();
         }
     }
 
@@ -204,8 +206,7 @@ impl Independence {
                 return Seen::Nothing;
             }
             let seen = trial.seen(self.others, begun);
-            self.trial = None;
-            self.failed();
+            self.end_trial();
             return seen;
         }
         if self.is_untold {
@@ -242,10 +243,11 @@ impl Independence {
         self.window = ran.map(|ran| Window { asks: 0, began, are_long: true, ran });
     }
 
-    /// Has some windows go by before the next trial.
-    fn failed(&mut self) {
-        self.failed = (self.failed + 1).min(RAREST);
-        self.skipped = 1 << self.failed;
+    /// Ends the trial, and has some windows go by before the next one.
+    fn end_trial(&mut self) {
+        self.trial = None;
+        self.trials = (self.trials + 1).min(RAREST);
+        self.skipped = 1 << self.trials;
     }
 
     /// Where the system tells nothing, many asks without a wait have to do.

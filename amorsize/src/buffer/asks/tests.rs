@@ -354,7 +354,7 @@ fn a_bound_of_items_in_flight_has_them_asked_for_one_by_one_for_good() {
     let mut open = asks(0);
     open.set_bounded(true);
     for _ in 0..1_000 {
-        // What was taken is started before the next one is asked for, however quickly items come.
+        // An item that was taken is started before the next ask, however quickly items come.
         assert!(open.may_overlap() && open.are_single() && open.hand_over_first(true) && open.may_wait());
         assert_eq!(ask(&mut open, &clock, 100, micros(1)), 1);
     }
