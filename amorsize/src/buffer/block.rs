@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Each key has its own mark, and a [`Kind`] gets its mark from a key. So a value with the mark of
 /// a key is of the key's type, with all its lifetimes: `fn(V) -> V` allows none of them to change.
 pub(super) struct Key<V> {
-    mark: u64,
+    pub(super) mark: u64,
     values: PhantomData<fn(V) -> V>,
 }
 
@@ -41,12 +41,6 @@ impl<V> Key<V> {
     pub(super) fn kind(self) -> Kind {
         Kind { mark: self.mark, shape: Self::SHAPE }
     }
-
-    /// Panics unless values of this kind are of the key's type.
-    #[inline]
-    pub(super) fn check(self, kind: Kind) {
-        kind.check_mark(self.mark);
-    }
 }
 
 /// The type of values, for code that does not name it.
@@ -74,8 +68,9 @@ impl Kind {
         self.check_mark(other.mark);
     }
 
+    /// Panics unless values of this kind are of the type of the key with this mark.
     #[inline]
-    fn check_mark(self, mark: u64) {
+    pub(super) fn check_mark(self, mark: u64) {
         assert_eq!(self.mark, mark, "a buffer of another run");
     }
 
@@ -113,7 +108,7 @@ impl Kind {
 /// The `count` places from `first` on hold values of `V`, which nothing uses any longer.
 unsafe fn drop_values<V>(first: *mut u8, count: usize) {
     // SAFETY: the caller promises it.
-    unsafe { ptr::slice_from_raw_parts_mut(first.cast::<V>(), count).drop_in_place() }
+    unsafe { ptr::drop_in_place(ptr::slice_from_raw_parts_mut(first.cast::<V>(), count)) }
 }
 
 /// An allocation with places for some values. It frees the memory and leaves the values to its

@@ -61,6 +61,16 @@ impl RawChunk {
         most
     }
 
+    /// The bytes of results that were measured after the last call, with the call's working memory.
+    #[inline]
+    pub(crate) fn with_working(&self, heap: Option<Heap>) -> Heap {
+        match heap {
+            Some(heap) => Heap { working: self.measured.working, ..heap },
+            // A pipeline has measured its results as they were made.
+            None => self.measured,
+        }
+    }
+
     /// Moves results from a collection's allocation to one of their own, so that the collection can
     /// end.
     pub(crate) fn leave_collection(&mut self) {

@@ -106,9 +106,9 @@ impl<T, R> Types<T, R> {
         let mut goal = asks.begin(most, way).min(most);
         loop {
             let has_ended = chunk.items.fill(self.items, input, goal - chunk.items.len());
-            match asks.look(chunk.items.len(), most, way).filter(|_| !has_ended) {
-                Some(next) => goal = next.min(most),
-                None => {
+            match asks.look(chunk.items.len(), most, way) {
+                Some(next) if !has_ended => goal = next.min(most),
+                _ => {
                     asks.end();
                     return has_ended;
                 }

@@ -131,7 +131,8 @@ impl Seq {
     /// The first of the `count` places of a part that are next to its end, and the index of that
     /// end.
     #[inline]
-    fn first_of(&mut self, part: Part, count: usize) -> (usize, &mut usize) {
+    fn first_of(&mut self, part: Part, count: usize) -> (*mut u8, &mut usize) {
+        let (places, kind) = (self.places, self.kind);
         let (most, end) = match part {
             Part::Before => (self.from, &mut self.from),
             Part::First => (self.to - self.from, &mut self.from),
@@ -139,18 +140,18 @@ impl Seq {
             Part::Behind => (self.capacity - self.to, &mut self.to),
         };
         assert!(count <= most, "there are such values, or places for them");
-        (if matches!(part, Part::Before | Part::Last) { *end - count } else { *end }, end)
+        let first = if matches!(part, Part::Before | Part::Last) { *end - count } else { *end };
+        (places.wrapping_add(kind.bytes(first)), end)
     }
 
     /// The `count` places of a part that are next to its end, and the index of that end.
     #[inline]
     fn part<V>(&mut self, key: Key<V>, part: Part, count: usize) -> (&mut [MaybeUninit<V>], &mut usize) {
-        key.check(self.kind);
-        let places = self.places.cast::<MaybeUninit<V>>();
+        self.kind.check_mark(key.mark);
         let (first, end) = self.first_of(part, count);
         // SAFETY: the places exist, for values of `V` as the key shows. They belong to this
         // sequence alone, which is borrowed. As a `MaybeUninit` they may hold anything.
-        (unsafe { slice::from_raw_parts_mut(places.wrapping_add(first), count) }, end)
+        (unsafe { slice::from_raw_parts_mut(first.cast::<MaybeUninit<V>>(), count) }, end)
     }
 
     /// Adds a value behind the others, if there is a place.
@@ -203,11 +204,11 @@ impl Seq {
 
     #[inline]
     fn values<V>(&self, key: Key<V>, first: usize, count: usize) -> &[V] {
-        key.check(self.kind);
+        self.kind.check_mark(key.mark);
         self.check_values(first, count);
         // SAFETY: these places hold values, of this type as the key shows, and the slice borrows
         // them.
-        unsafe { slice::from_raw_parts(self.places.cast::<V>().wrapping_add(first), count) }
+        unsafe { slice::from_raw_parts(self.place(first).cast::<V>(), count) }
     }
 
     #[inline]
@@ -282,15 +283,21 @@ impl Seq {
     /// The values as a `Vec`, without a copy. They are the first ones of a block that no other
     /// sequence shares.
     pub(super) fn into_vec<V>(self, key: Key<V>) -> Vec<V> {
-        key.check(self.kind);
+        self.kind.check_mark(key.mark);
+        let (places, len, capacity) = self.into_places();
+        // SAFETY: the memory was allocated with the layout of an array of `capacity` values of `V`,
+        // as the key shows, or not at all if that takes no bytes. Its first `len` places hold
+        // values. Both are the caller's now.
+        unsafe { Vec::from_raw_parts(places.cast(), len, capacity) }
+    }
+
+    /// The first place of the block with the values, their number, and that of the places. All are
+    /// left to the caller.
+    fn into_places(self) -> (*mut u8, usize, usize) {
         let kind = self.kind;
         let (block, len) = self.into_block();
         let (places, bytes) = block.leak();
-        let capacity = kind.places_in(bytes);
-        // SAFETY: the memory was allocated with the layout of an array of `capacity` values of `V`,
-        // as the key shows, or not at all if that takes no bytes. Its first `len` places hold
-        // values, which are no longer counted here.
-        unsafe { Vec::from_raw_parts(places.cast(), len, capacity) }
+        (places, len, kind.places_in(bytes))
     }
 
     /// The same values, without a copy, in a block that only this sequence has. They are the first

@@ -305,6 +305,7 @@ impl Scene {
     fn work(&self) -> Work<'_> {
         Work {
             function: &self.shared as &dyn Function,
+            facts: self.shared.facts(),
             ledger: &self.ledger,
             tracks: false,
             interrupts: &self.interrupts[self.part.load(Relaxed)],

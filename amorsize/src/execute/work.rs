@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use super::control::Control;
 use super::words::{Grant, ThreadKind};
 use crate::buffer::{RawChunk, Results};
-use crate::call::Function;
 use crate::call::interrupts::Interrupts;
+use crate::call::{Facts, Function};
 use crate::log::trace::RunSpan;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
@@ -28,7 +28,7 @@ impl Tools {
 
     pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {
         let Self { ledger, tracks, interrupts, span } = self;
-        Work { function, ledger, tracks: *tracks, interrupts, span }
+        Work { function, facts: function.facts(), ledger, tracks: *tracks, interrupts, span }
     }
 }
 
@@ -36,6 +36,7 @@ impl Tools {
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
     pub(crate) function: &'a dyn Function,
+    pub(crate) facts: Facts,
     pub(crate) ledger: &'a Ledger,
     /// True if the program's allocator tells what calls need.
     pub(crate) tracks: bool,
@@ -46,7 +47,7 @@ pub(crate) struct Work<'a> {
 impl Work<'_> {
     /// True if results are measured one by one.
     pub(crate) fn measures(&self) -> bool {
-        self.function.knows_results() || (self.tracks && self.function.results_own())
+        self.facts.knows_results || (self.tracks && self.facts.results_own)
     }
 
     /// True if something must be checked before each call.
@@ -64,7 +65,7 @@ impl Work<'_> {
             return self.function.results_heap(chunk, count);
         }
         self.function.prepare(chunk);
-        if !self.function.results_own() {
+        if !self.facts.results_own {
             // Nothing that these calls allocate can be part of their results, so their peak is that
             // of a single call.
             let frame = Frame::begin();
@@ -104,7 +105,7 @@ impl Work<'_> {
 
     /// True if resident memory alone can tell what items own.
     pub(crate) fn items_are_opaque(&self) -> bool {
-        !self.tracks && self.function.items_are_opaque()
+        !self.tracks && self.facts.items_are_opaque
     }
 
     /// The bytes that the waiting items of a chunk own beside their own size.
@@ -131,7 +132,7 @@ impl Work<'_> {
 
     /// The bytes to count for results that were stored as `stored` bytes. Their own size is `size`.
     pub(crate) fn bytes_of(&self, results: &Results, stored: u64, size: usize) -> u64 {
-        let heap = self.function.heap_of(results).unwrap_or(stored);
+        let heap = self.function.heap_of_results(results, results.len()).map_or(stored, |heap| heap.sum);
         ((size * results.len()) as u64).saturating_add(heap)
     }
 

@@ -164,7 +164,7 @@ impl<T> UnknownProbe<T> {
     /// The means of measuring `T`.
     #[must_use]
     pub const fn measure(&self) -> Measure<T> {
-        Measure::unknown()
+        const { Measure::unknown() }
     }
 }
 

@@ -358,19 +358,18 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
 
 impl<T, R, P: Policy<R>> Outlet for Batches<'_, T, R, P> {
     fn place(&mut self, count: usize) -> Option<Results> {
-        let buffer = match P::whole(Vec::new()) {
-            Ok(_) => self.buffer_of_values(count).map(P::unsplit),
-            Err(_) => self.spare.pop(),
-        };
+        let buffer = if P::NEVER_FAILS { self.buffer_of_values(count).map(P::unsplit) } else { self.spare.pop() };
         buffer.map(|buffer| self.types.in_buffer(buffer))
     }
 
     fn accept(&mut self, mut results: Results, start: usize) -> Flow {
         let credit = results.credit.take_all();
         let results = self.types.into_vec(results);
-        match P::whole(results) {
-            Ok(values) => self.accept_whole(values, start, credit),
-            Err(results) => self.accept_each(results, start, credit),
+        if P::NEVER_FAILS {
+            let values = P::values(results, start.., self.seen);
+            self.accept_whole(values, start, credit);
+        } else {
+            self.accept_each(results, start, credit);
         }
         self.flow()
     }

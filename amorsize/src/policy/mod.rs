@@ -9,6 +9,7 @@ use crate::error::outcome::{Failures, Outcome};
 use crate::error::{Error, TryError};
 use std::convert::Infallible;
 use std::fmt;
+use std::mem::take;
 
 /// No other crate can make a policy: its decisions are part of how a run works.
 #[expect(unnameable_types, reason = "so that nobody else implements it")]
@@ -127,6 +128,9 @@ pub trait Policy<R>: Sealed + Sized {
     /// True if an iterator gives something for each result.
     #[doc(hidden)]
     const GIVES_ALL: bool = false;
+    /// True if no result can be a failure: then none has to be looked at.
+    #[doc(hidden)]
+    const NEVER_FAILS: bool = false;
 
     #[doc(hidden)]
     fn split(result: R) -> Result<Self::Value, Self::Error>;
@@ -146,12 +150,6 @@ pub trait Policy<R>: Sealed + Sized {
         Self::value(result).is_none()
     }
 
-    /// The results as values, if no result can be a failure: then none has to be looked at.
-    #[doc(hidden)]
-    fn whole(results: Vec<R>) -> Result<Vec<Self::Value>, Vec<R>> {
-        Err(results)
-    }
-
     /// Notes a failure for a terminal. If it returns an error, the run ends.
     #[doc(hidden)]
     fn fail(_seen: &mut Seen<R>, _index: usize, _error: Self::Error) -> Result<(), Self::Failed> {
@@ -162,6 +160,13 @@ pub trait Policy<R>: Sealed + Sized {
     #[doc(hidden)]
     fn take(result: R, index: usize, seen: &mut Seen<R>) -> Option<Self::Value> {
         Self::split(result).map_err(|error| _ = Self::fail(seen, index, error)).ok()
+    }
+
+    /// Takes the values out of results, and notes their failures.
+    #[doc(hidden)]
+    fn values(results: Vec<R>, indices: impl Iterator<Item = usize>, seen: &mut Seen<R>) -> Vec<Self::Value> {
+        // The values take over the memory of the results.
+        results.into_iter().zip(indices).filter_map(|(result, index)| Self::take(result, index, seen)).collect()
     }
 
     /// The result of a terminal that ended without an error.
@@ -190,8 +195,8 @@ pub trait Policy<R>: Sealed + Sized {
 #[derive(Debug)]
 pub struct Seen<R> {
     pub(crate) told: Told,
-    /// The gathered failures, each with the index of its item.
-    pub(crate) gathered: Vec<(usize, R)>,
+    /// The gathered failures.
+    gathered: Vec<R>,
 }
 
 /// The part of [`Seen`] without the type of results.
@@ -199,12 +204,14 @@ pub struct Seen<R> {
 pub(crate) struct Told {
     /// The failures of the current part of the run, for its report.
     pub(crate) failures: Failures,
+    /// The indices of the items of gathered failures.
+    gathered: Vec<usize>,
     /// The panics that are gathered with failures.
     pub(crate) panicked: Vec<Failure>,
 }
 
 impl Told {
-    const NONE: Self = Self { failures: Failures::new(), panicked: Vec::new() };
+    const NONE: Self = Self { failures: Failures::new(), gathered: Vec::new(), panicked: Vec::new() };
 }
 
 impl<R> Seen<R> {
@@ -213,9 +220,8 @@ impl<R> Seen<R> {
 
     /// Takes out the gathered failures, in input order.
     pub(crate) fn take_failures<P: Policy<R>>(&mut self) -> Vec<Failure<P::Error>> {
-        let gathered = std::mem::take(&mut self.gathered);
+        let gathered = take(&mut self.told.gathered).into_iter().zip(take(&mut self.gathered));
         let errors = gathered
-            .into_iter()
             .filter_map(|(index, result)| P::split(result).err().map(|error| Failure::new(index, Cause::Error(error))));
         let mut failures: Vec<_> = errors.collect();
         if !self.told.panicked.is_empty() {
@@ -234,6 +240,7 @@ impl<R> Policy<R> for Each {
     type Item<V> = V;
 
     const GIVES_ALL: bool = true;
+    const NEVER_FAILS: bool = true;
 
     #[inline]
     fn split(result: R) -> Result<R, Infallible> {
@@ -251,8 +258,8 @@ impl<R> Policy<R> for Each {
     }
 
     #[inline]
-    fn whole(results: Vec<R>) -> Result<Vec<R>, Vec<R>> {
-        Ok(results)
+    fn values(results: Vec<R>, _: impl Iterator<Item = usize>, _: &mut Seen<R>) -> Vec<R> {
+        results
     }
 
     #[inline]
@@ -376,7 +383,8 @@ impl<T, E> Policy<Result<T, E>> for Collect {
 
     fn fail(seen: &mut Seen<Result<T, E>>, index: usize, error: E) -> Result<(), Error> {
         seen.told.failures.add_counted();
-        seen.gathered.push((index, Err(error)));
+        seen.told.gathered.push(index);
+        seen.gathered.push(Err(error));
         Ok(())
     }
 

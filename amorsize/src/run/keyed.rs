@@ -49,6 +49,7 @@ impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
     const STOPS: bool = P::STOPS;
     const GATHERS: bool = P::GATHERS;
     const GIVES_ALL: bool = P::GIVES_ALL;
+    const NEVER_FAILS: bool = P::NEVER_FAILS;
 
     #[inline]
     fn split(result: R) -> Result<P::Value, P::Error> {
@@ -66,8 +67,8 @@ impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
     }
 
     #[inline]
-    fn whole(results: Vec<R>) -> Result<Vec<P::Value>, Vec<R>> {
-        P::whole(results)
+    fn values(results: Vec<R>, indices: impl Iterator<Item = usize>, seen: &mut Seen<R>) -> Vec<P::Value> {
+        P::values(results, indices, seen)
     }
 
     fn fail(seen: &mut Seen<R>, index: usize, error: P::Error) -> Result<(), P::Failed> {

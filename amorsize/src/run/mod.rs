@@ -115,7 +115,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         C: Sync,
     {
         // First what is the same for all functions: the less there is to drop if it panics.
-        let sizes = [size_of::<I::Item>(), size_of::<R>()];
+        let sizes = const { [size_of::<I::Item>(), size_of::<R>()] };
         let core = Core::new(options, sizes, measure.1.by, Unasked::of(&measure));
         let shared = Shared::new(shared, Body::Function(kernel), measure);
         Self {
@@ -152,7 +152,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         as_function: AsFunction<I::Item, R, C>,
         core: CoreParts,
     ) -> Self {
-        let sizes = [size_of::<I::Item>(), size_of::<R>()];
+        let sizes = const { [size_of::<I::Item>(), size_of::<R>()] };
         let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));
         Self { source, shared, as_function, core, owns: PhantomData, seen: Seen::NONE, policy: PhantomData }
     }
@@ -179,6 +179,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Begins a part of the run, and refuses invalid options.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
         self.begin_part();
+        #[cfg(feature = "durable")]
         self.open()?;
         self.core.start(&mut self.source, (self.as_function)(&self.shared))
     }
@@ -192,6 +193,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same for a run with results in any order; no call is started yet.
     pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
         self.begin_part();
+        #[cfg(feature = "durable")]
         self.open()?;
         self.core.check()?;
         self.core.begin_unordered();
@@ -201,12 +203,6 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Runs until the input ends or the outlet has enough. Results that are kept go first.
     pub(crate) fn drive(&mut self, outlet: &mut dyn Outlet) -> Result<Flow, Ended> {
         self.core.drive(&mut self.source, (self.as_function)(&self.shared), outlet)
-    }
-
-    #[cfg(not(feature = "durable"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "no run is durable")]
-    fn open(&mut self) -> Result<(), Error> {
-        Ok(())
     }
 
     #[cfg(not(feature = "durable"))]

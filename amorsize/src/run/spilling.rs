@@ -219,14 +219,13 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
         let mut credit = results.credit.take_all();
         let results = self.shared.types.into_vec(results);
         let items = results.len();
-        let (values, places) = match P::whole(results) {
-            Ok(values) => (values, places),
-            Err(results) => {
-                let taken = results.into_iter().zip(indices);
-                let taken = taken.filter_map(|(result, index)| Some((P::take(result, index, &mut self.seen)?, index)));
-                let (values, of_values): (_, Vec<_>) = taken.unzip();
-                (values, Places::of(of_values.into_iter()))
-            }
+        let (values, places) = if P::NEVER_FAILS {
+            (P::values(results, indices, &mut self.seen), places)
+        } else {
+            let taken = results.into_iter().zip(indices);
+            let taken = taken.filter_map(|(result, index)| Some((P::take(result, index, &mut self.seen)?, index)));
+            let (values, of_values): (_, Vec<_>) = taken.unzip();
+            (values, Places::of(of_values.into_iter()))
         };
         drop(credit.split(items - values.len(), 0));
         let handed_over = HandedOver { items, ..HandedOver::default() };

@@ -503,6 +503,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     pub fn plan(&mut self) -> Result<&Plan, Error> {
         self.begin_part();
+        #[cfg(feature = "durable")]
         self.open()?;
         self.core.plan(&mut self.source, (self.as_function)(&self.shared))
     }

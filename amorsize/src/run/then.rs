@@ -168,7 +168,7 @@ where
             prepare: prepare_chunk::<I::Item, R, C, M, N, D>,
             run: run_stages::<I::Item, R, C, M, N, D, P, Q>,
             retries: |then: &Then<I::Item, R, C, M, N, D>| then.before.retries() + then.next.retries(),
-            measures: before.knows_results() || next.knows_results(),
+            measures: before.facts().knows_results || next.facts().knows_results,
             #[cfg(feature = "durable")]
             tell: |then: &Then<I::Item, R, C, M, N, D>, functions| {
                 then.before.tell(functions);
@@ -440,7 +440,7 @@ fn call<T, R, C: Sync>(
     part.types.put_one(chunk, item);
     chunk.clock = begun.map_or(Clock::Untimed, |(begun, weight)| Clock::At(begun, weight));
     part.call(chunk, 1, is_over);
-    let heap = part.results_heap(chunk, 1);
+    let heap = chunk.with_working(part.heap_of_results(&chunk.results, 1));
     let result = part.types.take_result(chunk);
     let ended = match chunk.clock {
         Clock::At(ended, weight) if part.is_pipeline() => Some((ended, weight)),
