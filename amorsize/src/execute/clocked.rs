@@ -193,11 +193,15 @@ fn a_run_on_threads_is_bound_by_its_budget() {
     };
     // A budget of 24 KiB has room for one call at a time.
     let run = || process_in_batches(make, 0..60).threads(2).batch_size(5);
-    let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
-    check(&report);
-    assert_eq!(report.bottleneck(), Bottleneck::Memory, "{}", report.explain());
-    // The other thread may come to its core between the calls only, and then finds room.
-    assert!(report.time_use().memory() > 0.1 && report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
+    let small = |_: usize| {
+        let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
+        check(&report);
+        assert_eq!(report.bottleneck(), Bottleneck::Memory, "{}", report.explain());
+        assert!(report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
+        report
+    };
+    // On a busy machine the other thread may have a core between calls only, and finds room.
+    assert!((0..1_000).map(small).any(|report| report.credit_waits() > 0));
 
     let report = run().max_memory("8MiB").for_each_batch(|_| ()).unwrap();
     check(&report);
@@ -473,8 +477,10 @@ fn being_queued_by_the_runs_own_threads_is_no_speed() {
     // As on a machine with one core: each call takes the time of all.
     let by_clock = report.time_use().calls() / report.seconds();
     assert!(by_clock > 6.0 * cores as f64, "{}", report.explain());
-    // Some calls are measured, and which ones depends on the threads that got a core first.
-    assert!(report.speedup() < 1.5 * cores as f64, "{}", report.explain());
+    // The clock goes on while a calling thread without a core is in the sink or the input. The
+    // report adds that time to a loop's, too.
+    let beside_calls = report.totals.beside_calls / report.seconds();
+    assert!(report.speedup() - beside_calls < 1.1 * cores as f64, "{}", report.explain());
     assert_eq!(report.waiting_share(), Some(0.0));
 }
 
