@@ -79,9 +79,15 @@ fn what_a_report_says_fits_together() {
     check(&run().for_each_batch(|_| milliseconds(2)).unwrap());
     let slow = [16; 60].into_iter().inspect(|_| milliseconds(1));
     check(&make_batched(slow, 2).threads(2).max_memory("8MiB").for_each_batch(|_| ()).unwrap());
-    let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
-    check(&report);
-    assert!(report.credit_waits() > 0 && report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
+    // One result at a time fits. On a busy machine a thread may come to its core only between two
+    // calls of the other, and then never waits for room.
+    let mut waits = (0..1000).map(|_| {
+        let report = run().max_memory("24KiB").for_each_batch(|_| ()).unwrap();
+        check(&report);
+        assert!(report.peak_bytes() <= ByteSize::kib(24), "{}", report.explain());
+        report.credit_waits()
+    });
+    assert!(waits.any(|waits| waits > 0), "no thread waited for room");
 
     let report = make_batched([1; 20], 1).threads(1).batch_size(4).for_each_batch(|_| ()).unwrap();
     check(&report);

@@ -29,8 +29,8 @@
 //! | `run` | job | results exceed their credit | takes credit | |
 //! | `finish` | job | its chunk ended | `finished`, `books`, `running` | see below |
 //! | `end_job` | job | its thread may not run it | `jobs`, `recruits` | calling thread |
-//! | `lose` | job | other code panicked | `running`; gives credit back | |
-//! | `end_job_with` | job | after `lose` | `ending`, `jobs` | calling thread |
+//! | `Started`'s drop | job | other code panicked | `running`; gives credit back | |
+//! | `end_job_with` | job | after that drop | `ending`, `jobs` | calling thread |
 //! | `look` | any thread | a look is due | `bounds`, `recruits` | |
 //!
 //! `finish` wakes the calling thread if that is needed ([`State::caller_is_needed`]): to hand over

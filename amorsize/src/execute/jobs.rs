@@ -29,15 +29,39 @@ pub(crate) struct Held {
     input: Credit,
 }
 
+/// A chunk that was started and is not booked yet. Code that panics before it is booked loses the
+/// chunk, and drops its credit. This books it as ended, or the run would wait for it forever.
+pub(crate) struct Started<'a> {
+    control: &'a Control,
+    pub(crate) grant: Grant,
+}
+
+impl Started<'_> {
+    /// Books the chunk as ended.
+    fn end(self, state: &mut State) {
+        state.end_chunk(&self.grant);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        let now = now();
+        let mut state = self.control.state();
+        self.control.book(&mut state, now);
+        state.inputs = state.inputs.saturating_sub(self.grant.input_bytes);
+        state.end_chunk(&self.grant);
+    }
+}
+
 /// A chunk that ran and is not booked yet.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    grant: Grant,
+pub(crate) struct Ran<'a> {
+    started: Started<'a>,
     held: Held,
     outcome: Outcome,
 }
 
-impl Ran {
+impl Ran<'_> {
     /// Items behind the results that have none, although they were taken.
     pub(crate) fn lost(&self) -> usize {
         self.outcome.lost
@@ -46,7 +70,11 @@ impl Ran {
 
 impl Control {
     /// Takes the next chunk, with credit for it. `forced` starts a single item even without credit.
-    pub(crate) fn start_next(&self, job: Option<ThreadKind>, forced: bool) -> Option<(Grant, Held, Box<RawChunk>)> {
+    pub(crate) fn start_next(
+        &self,
+        job: Option<ThreadKind>,
+        forced: bool,
+    ) -> Option<(Started<'_>, Held, Box<RawChunk>)> {
         let mut state = self.state();
         if state.is_at_rest() {
             drop(state);
@@ -62,7 +90,8 @@ impl Control {
                 self.caller.notify_one();
             }
         }
-        started
+        let (grant, held, chunk) = started?;
+        Some((Started { control: self, grant }, held, chunk))
     }
 
     fn grant(&self, state: &mut State, forced: bool) -> Option<(Grant, Held, Box<RawChunk>)> {
@@ -92,11 +121,12 @@ impl Control {
         let now = now();
         self.book(state, now);
         let (_, Waiting { mut chunk, mut input }) = state.waiting.pop_first()?;
-        state.queued -= items;
+        state.queued -= all;
         if items < all {
             let bytes = (input.bytes() as f64 * items as f64 / all as f64) as u64;
             let own = input.split(0, bytes);
             state.waiting.insert(start + items, Waiting { chunk: chunk.split_off(items), input });
+            state.queued += all - items;
             input = own;
         }
         let input_bytes = input.bytes();
@@ -116,7 +146,14 @@ impl Control {
 
     /// Runs a chunk as far as its credit, its time and the run's end allow, and catches a panic.
     /// [`finish`](Self::finish) books it.
-    pub(super) fn run(&self, grant: Grant, mut held: Held, work: Work<'_>, chunk: &mut RawChunk) -> Ran {
+    pub(super) fn run<'a>(
+        &self,
+        started: Started<'a>,
+        mut held: Held,
+        work: Work<'_>,
+        chunk: &mut RawChunk,
+    ) -> Ran<'a> {
+        let grant = started.grant;
         let credit = &mut held.calls;
         let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
@@ -187,7 +224,7 @@ impl Control {
         }
         stretch.seconds = (now() - begun).as_secs_f64();
         outcome.used = measuring.and_then(Measuring::end);
-        Ran { grant, held, outcome }
+        Ran { started, held, outcome }
     }
 
     /// True if the chunk's credit covers its results and one more call. Takes missing credit if it
@@ -216,9 +253,10 @@ impl Control {
 
     /// Books a chunk that ran. Its items that did not run wait again. Says if the job should go on
     /// with another chunk.
-    pub(crate) fn finish(&self, ran: Ran, mut chunk: Box<RawChunk>, job: Option<ThreadKind>) -> bool {
+    pub(crate) fn finish(&self, ran: Ran<'_>, mut chunk: Box<RawChunk>, job: Option<ThreadKind>) -> bool {
         self.look();
-        let Ran { grant, held: Held { calls, mut input }, mut outcome } = ran;
+        let Ran { started, held: Held { calls, mut input }, mut outcome } = ran;
+        let grant = started.grant;
         let done = outcome.stretch.items;
         let rest_items = chunk.items();
         // Without the lock: items can be many bytes to move.
@@ -252,10 +290,7 @@ impl Control {
         let ended = (done, outcome.stretch.seconds);
         let climbs = tuner.chunk_ended(now, ended, has_room, &books.learned, situation);
         state.recruits |= climbs;
-        state.running -= 1;
-        state.running_items -= grant.items;
-        state.running_credit -= grant.credit;
-        state.running_working -= grant.working;
+        started.end(&mut state);
         state.books.chunks += 1;
         let unwanted =
             outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
@@ -319,19 +354,6 @@ impl Control {
         self.caller.notify_one();
     }
 
-    /// Books a chunk that panicked outside of the user's function as ended. Its items are lost, and
-    /// the panic drops their credit.
-    pub(super) fn lose(&self, grant: &Grant) {
-        let now = now();
-        let mut state = self.state();
-        self.book(&mut state, now);
-        state.running -= 1;
-        state.running_items -= grant.items;
-        state.running_credit -= grant.credit;
-        state.running_working -= grant.working;
-        state.inputs = state.inputs.saturating_sub(grant.input_bytes);
-    }
-
     /// Ends the run with a panic outside of the user's function. `is_registered` says that the job
     /// has not ended yet.
     pub(super) fn end_job_with(&self, payload: Payload, is_registered: bool) {
@@ -340,6 +362,60 @@ impl Control {
             self.end_job(false);
         } else {
             self.caller.notify_one();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::adapt::tuner::ThreadLimits;
+    use crate::buffer::asks::Way;
+    use crate::call::{Body, Function, Quota, Shared};
+    use crate::execute::line::Stock;
+    use crate::execute::work::Tools;
+    use crate::input::{Input, Source};
+    use crate::memory::budget::Ledger;
+    use crate::memory::measure::{Heap, Measure};
+    use crate::plan::tests::situation;
+    use crate::units::ByteSize;
+
+    #[test]
+    fn a_chunk_that_a_panic_drops_keeps_no_run_waiting() {
+        let ledger = Ledger::new(ByteSize::mib(1));
+        let situation = situation(None);
+        let limits = ThreadLimits { level: 2, cores: 2, most: 2, own: false };
+        let control = Control::new(situation, limits, Books::default(), ledger.clone(), (10, 10), true, None);
+        let owns_nothing = Measure { heap: Some(|_: &[u64]| Heap::default()), by: MeasuredBy::DeepSize };
+        let function = Body::Function(|quota: Quota<'_, u64, u64>, _: &()| quota.run(|item| item));
+        let shared = Shared::new((), function, (owns_nothing, owns_nothing));
+        let tools = Tools::new(ledger.clone(), false);
+        let work = tools.work(&shared as &dyn Function);
+        let mut input = Source::new(0..20_u64, shared.types);
+        for panics_after_calls in [false, true] {
+            let mut chunk = input.chunk();
+            input.fill(&mut chunk, 10, Way::Worker, &mut Stock::default().asks);
+            control.enqueue(chunk, 0, 0.0);
+            let (started, held, mut chunk) = control.start_next(None, false).expect("there is credit");
+            assert!(!control.is_drained());
+            chunk.results.ensure(started.grant.items);
+            if panics_after_calls {
+                let ran = control.run(started, held, work, &mut chunk);
+                assert!(ran.outcome.stretch.items > 0);
+                drop(ran);
+            } else {
+                drop((started, held));
+            }
+            let state = control.state();
+            assert_eq!((state.running, state.running_items, state.running_credit, state.running_working), (0, 0, 0, 0));
+            drop(state);
+            // Items of the chunk that found no credit wait as before.
+            while let Some(rest) = control.start_next(None, false) {
+                drop(rest);
+            }
+            assert!(control.is_drained());
+            assert_eq!(control.state().queued, 0);
+            assert_eq!(ledger.held(), ByteSize::ZERO);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::account::{Account, Idle};
 use super::books::Books;
 use super::opening::Opening;
-use super::words::{MEASURED_EVERY, Outcome, ThreadKind};
+use super::words::{Grant, MEASURED_EVERY, Outcome, ThreadKind};
 use crate::adapt::situation::Situation;
 use crate::adapt::tuner::Tuner;
 use crate::buffer::RawChunk;
@@ -193,6 +193,14 @@ impl State {
             self.measure_at = Some(now + MEASURED_EVERY);
         }
         is_due
+    }
+
+    /// Takes a chunk that was granted off those that run.
+    pub(super) fn end_chunk(&mut self, grant: &Grant) {
+        self.running -= 1;
+        self.running_items -= grant.items;
+        self.running_credit -= grant.credit;
+        self.running_working -= grant.working;
     }
 
     pub(super) fn add_ready(&mut self) {

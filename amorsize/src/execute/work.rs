@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::control::Control;
-use super::words::{Grant, ThreadKind};
+use super::words::ThreadKind;
 use crate::buffer::{RawChunk, Results};
 use crate::call::interrupts::Interrupts;
 use crate::call::{Facts, Function};
@@ -145,29 +145,13 @@ impl Work<'_> {
     }
 
     fn run_untracked(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
-        let Some((grant, held, chunk)) = control.start_next(job, forced) else { return false };
-        // If anything panics from here on, the chunk is dropped, and booked as ended.
-        let started = Started { control, grant };
-        let mut chunk = chunk;
-        chunk.results.ensure(grant.items);
+        let Some((started, held, mut chunk)) = control.start_next(job, forced) else { return false };
+        let start = started.grant.start;
+        chunk.results.ensure(started.grant.items);
         let entered = self.ledger.enter();
-        let ran = control.run(grant, held, *self, &mut chunk);
+        let ran = control.run(started, held, *self, &mut chunk);
         drop(entered);
-        self.keep(grant.start, &chunk.results, ran.lost());
-        // The run has the results from here on.
-        std::mem::forget(started);
+        self.keep(start, &chunk.results, ran.lost());
         control.finish(ran, chunk, job) || job.is_none()
-    }
-}
-
-/// A chunk that was started and is not booked yet.
-struct Started<'a> {
-    control: &'a Control,
-    grant: Grant,
-}
-
-impl Drop for Started<'_> {
-    fn drop(&mut self) {
-        self.control.lose(&self.grant);
     }
 }
