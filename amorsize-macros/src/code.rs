@@ -61,7 +61,8 @@ fn hash_all(tokens: &[TokenTree], inside: Inside, hash: &mut u64) {
             at += length;
             continue;
         }
-        let (before, behind) = (at.checked_sub(1).map(|before| &tokens[before]), &tokens[at + 1..]);
+        let (all_before, behind) = (&tokens[..at], &tokens[at + 1..]);
+        let before = all_before.last();
         at += 1;
         match token {
             TokenTree::Punct(punct)
@@ -76,7 +77,7 @@ fn hash_all(tokens: &[TokenTree], inside: Inside, hash: &mut u64) {
             TokenTree::Literal(literal) => add(hash, b'l', &literal.to_string()),
             TokenTree::Group(group) => {
                 let (open, inside) = match group.delimiter() {
-                    Delimiter::Parenthesis if holds_arguments(before) => ("(", Inside::Arguments),
+                    Delimiter::Parenthesis if holds_arguments(all_before) => ("(", Inside::Arguments),
                     Delimiter::Parenthesis => ("(", Inside::Tuple),
                     Delimiter::Bracket => ("[", Inside::Brackets),
                     Delimiter::Brace | Delimiter::None => ("{", Inside::Braces),
@@ -106,14 +107,18 @@ fn is_braces(token: &TokenTree) -> bool {
     matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
-/// True if parentheses after this token hold the arguments of a call, and no tuple. Without a token
-/// they hold neither, or a tuple.
-fn holds_arguments(before: Option<&TokenTree>) -> bool {
+/// True if parentheses after these tokens hold the arguments of a call, and no tuple. Without a
+/// token they hold neither, or a tuple.
+fn holds_arguments(before: &[TokenTree]) -> bool {
     match before {
-        Some(TokenTree::Ident(word)) => !KEYWORDS.iter().any(|keyword| word == keyword),
-        Some(TokenTree::Group(group)) => group.delimiter() != Delimiter::Brace,
-        Some(TokenTree::Punct(punct)) => ['>', '!', '?'].contains(&punct.as_char()),
-        Some(TokenTree::Literal(_)) | None => false,
+        [.., TokenTree::Ident(word)] => !KEYWORDS.iter().any(|keyword| word == keyword),
+        [.., TokenTree::Group(group)] => group.delimiter() != Delimiter::Brace,
+        // That of `=>` and of `->` closes no generic arguments.
+        [.., TokenTree::Punct(arrow), end] if is(end, '>') && arrow.spacing() == Spacing::Joint => {
+            !['=', '-'].contains(&arrow.as_char())
+        }
+        [.., TokenTree::Punct(punct)] => ['>', '!', '?'].contains(&punct.as_char()),
+        [.., TokenTree::Literal(_)] | [] => false,
     }
 }
 

@@ -58,6 +58,8 @@ fn white_space_counts_where_it_changes_the_meaning() {
         ("fn f() { (a,) }", "fn f() { (a) }"),
         ("fn f() { return (a,); }", "fn f() { return (a); }"),
         ("fn f(x: (u8,)) {}", "fn f(x: (u8)) {}"),
+        ("fn f() { match a { _ => (a,) } }", "fn f() { match a { _ => (a) } }"),
+        ("fn f() -> (u8,) {}", "fn f() -> (u8) {}"),
         ("fn f() { g(a, { b }) }", "fn f() { g(a { b }) }"),
         ("fn f() { \"a b\" }", "fn f() { \"ab\" }"),
         ("fn f() { a b }", "fn f() { ab }"),
