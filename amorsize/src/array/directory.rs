@@ -182,10 +182,11 @@ fn links(_path: &Path) -> Option<u64> {
 /// The text between the other keys of a file and its checksum.
 const SEAL: &str = ",\n  \"checksum\": \"";
 
-/// An object as JSON; its last key is the XXH3-64 of everything before it.
+/// An object as JSON, one key in a line; its last key is the XXH3-64 of everything before it.
 fn sealed(object: &Value) -> String {
-    let text = serde_json::to_string_pretty(object).unwrap_or_default();
-    let body = text.trim_end_matches(['}', '\n']);
+    let keys = object.as_object().into_iter().flatten();
+    let lines: Vec<_> = keys.map(|(key, value)| format!("  \"{key}\": {value}")).collect();
+    let body = format!("{{\n{}", lines.join(",\n"));
     format!("{body}{SEAL}{:016x}\"\n}}\n", XxHash3_64::oneshot(body.as_bytes()))
 }
 

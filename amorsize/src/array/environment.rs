@@ -170,14 +170,15 @@ impl Environment {
             })?),
             None => None,
         };
-        let mut granted_threads = None;
-        for (engine, _) in &indices {
+        // A task that a person names may run in a job of an engine that is no array.
+        let is_stated = told.get(TASK).is_some();
+        for engine in ENGINES.iter().filter(|engine| is_stated || told.get(engine.index).is_some()) {
             memory = match memory {
                 None => (engine.memory)(&told)?,
                 known => known,
             };
-            granted_threads = granted_threads.or_else(|| (engine.threads)(&told));
         }
+        let granted_threads = indices.iter().find_map(|(engine, _)| (engine.threads)(&told));
         Ok(Self { role, tasks, memory, granted_threads, stated_threads: told.stated(THREADS)? })
     }
 }
@@ -302,6 +303,9 @@ mod tests {
         // A stated task keeps what its engine grants.
         let stated = [("AMORSIZE_TASK", "2"), ("SLURM_ARRAY_TASK_ID", "3"), ("SLURM_MEM_PER_NODE", "96")];
         assert_eq!(told(&stated).0, Some(ByteSize::mib(96)));
+        // So does one in a job that is no array.
+        let stated = [("AMORSIZE_TASK", "all"), ("SLURM_MEM_PER_NODE", "96"), ("NCPUS", "7")];
+        assert_eq!(told(&stated), (Some(ByteSize::mib(96)), None));
 
         assert_eq!(told(&[("HQ_TASK_ID", "0"), ("HQ_CPUS", "1,4,6")]), (None, Some(3)));
         assert_eq!(told(&[("SGE_TASK_ID", "1"), ("NSLOTS", "5")]), (None, Some(5)));

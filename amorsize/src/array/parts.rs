@@ -76,6 +76,7 @@ impl Attempts {
             self.add(name, share, None)?;
         }
         self.sort();
+        self.drop_unused();
         Ok((self.parts, self.pieces))
     }
 
@@ -127,6 +128,19 @@ impl Attempts {
             end = if is_free { piece.end() } else { end };
             is_free
         });
+    }
+
+    /// Drops the parts that no piece is from: another attempt has the same results.
+    fn drop_unused(&mut self) {
+        let (mut used, mut places) = (Vec::new(), vec![None; self.parts.len()]);
+        for piece in &mut self.pieces {
+            let name = &mut self.parts[piece.part];
+            piece.part = *places[piece.part].get_or_insert_with(|| {
+                used.push(std::mem::take(name));
+                used.len() - 1
+            });
+        }
+        self.parts = used;
     }
 
     /// The first of the done items that end behind this index.

@@ -13,7 +13,7 @@ use super::ArrayError;
 use super::directory::{Directory, is_missing, is_new, is_part, names};
 use super::finished::Finished;
 use super::parts::{Part, Piece, other_type};
-use crate::store::{Contents, Shape, Stored, Unreadable};
+use crate::store::{Contents, Run, Shape, Stored, Unreadable};
 
 /// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
 ///
@@ -50,6 +50,8 @@ struct Reading {
     contents: Contents<(usize, u64)>,
     /// The parts that are known to have results of the right type.
     checked: Vec<bool>,
+    /// The frame of the last piece, and the number and the bytes of the frame's runs up to its end.
+    passed: ((usize, u64), usize, u64),
 }
 
 /// The results of a piece that are not given yet.
@@ -199,7 +201,8 @@ impl Reading {
             return Err(ArrayError::Missing { directory: directory.path().to_owned(), tasks, missing: vec![task] });
         };
         let checked = vec![false; finished.parts.len()];
-        Ok(Self { task, finished, next: 0, part: None, contents: Contents::default(), checked })
+        let passed = ((usize::MAX, 0), 0, 0);
+        Ok(Self { task, finished, next: 0, part: None, contents: Contents::default(), checked, passed })
     }
 
     /// Reads the next results: the rest of a piece, or those of the next piece. `None` behind the
@@ -257,16 +260,27 @@ impl Reading {
             let checked = part.check(Shape::check::<R>).map_err(failed)?;
             checked.map_err(|is| other_type(path, &part.shape, &is))?;
         }
-        // The offset of the results in the content.
-        let mut at = 0_u64;
-        let run = content.head.runs.iter().find(|run| {
-            let is_it = run.first == piece.first && run.items == piece.items;
-            at += if is_it { 0 } else { run.bytes };
-            is_it
-        });
-        let bytes = run.ok_or_else(damaged)?.bytes;
+        // Mostly the next piece is the next run: a frame can have tens of thousands of them.
+        let passed = if self.passed.0 == frame { (self.passed.1, self.passed.2) } else { (0, 0) };
+        let found = run_from(&content.head.runs, passed, piece).or_else(|| run_from(&content.head.runs, (0, 0), piece));
+        let (number, at) = found.ok_or_else(damaged)?;
+        let bytes = content.head.runs[number].bytes;
+        self.passed = (frame, number + 1, at + bytes);
         Ok(Stored::new(content, at, bytes, piece.items))
     }
+}
+
+/// Finds the run of a piece, behind the `passed` number and bytes of runs. Gives its number, and
+/// the offset of its results in the content.
+fn run_from(runs: &[Run], passed: (usize, u64), piece: &Piece) -> Option<(usize, u64)> {
+    let (first, mut at) = passed;
+    for (number, run) in runs.iter().enumerate().skip(first) {
+        if run.first == piece.first && run.items == piece.items {
+            return Some((number, at));
+        }
+        at += run.bytes;
+    }
+    None
 }
 
 impl<R: Serialize + DeserializeOwned> Iterator for Results<R> {

@@ -132,7 +132,7 @@ impl Job {
 
     /// Drops an error if another attempt has finished the task since: `remove_leftovers` may then
     /// have removed this attempt's files.
-    fn unless_done<O>(&self, task: usize, outcome: Result<O, ArrayError>) -> Result<Option<O>, ArrayError> {
+    pub(crate) fn unless_done<O>(&self, task: usize, outcome: Result<O, ArrayError>) -> Result<Option<O>, ArrayError> {
         match outcome {
             Ok(outcome) => Ok(Some(outcome)),
             Err(_) if matches!(Finished::read(&self.directory, task), Ok(Some(_))) => Ok(None),

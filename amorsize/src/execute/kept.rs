@@ -34,6 +34,10 @@ impl Kept {
         self.parts.iter().map(len).sum()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Puts results back before all others.
     pub(crate) fn put_back(&mut self, results: Results, start: usize) {
         self.parts.push_front(KeptPart::Results(results, start));

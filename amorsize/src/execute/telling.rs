@@ -27,6 +27,11 @@ impl Engine {
         self.with_observer(|observer, _| observer.teller = teller);
     }
 
+    /// Takes the teller of the run's progress out.
+    pub(crate) fn take_teller(&mut self) -> Option<Teller> {
+        self.with_observer(|observer, _| observer.teller.take())
+    }
+
     /// Sets whether the run prints nothing by itself.
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.with_observer(|observer, _| {

@@ -236,6 +236,10 @@ impl Teller {
         Self { callback, progress, origin: now, next: now, begun: false, last: (0, now), stages }
     }
 
+    pub(crate) fn into_callback(self) -> Callback {
+        self.callback
+    }
+
     pub(crate) fn set_quiet(&mut self, quiet: bool) {
         self.progress.quiet = quiet;
     }

@@ -64,15 +64,16 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
                 // stand for those of all runs.
                 let Some(task) = job.begin::<P::Value>(task, items)? else { continue };
                 let next;
-                (runs, next) = runs.run::<I::IntoIter, P>(shares.take(task.task), Some(&task), &mut shares)?;
+                (runs, next) = runs.run::<I::IntoIter, P>(shares.take(task.task), Some((&job, &task)), &mut shares)?;
                 job.finish(task)?;
-                report = Some(joined(report, next));
+                report = next.map(|next| joined(report.take(), next)).or(report);
             }
             let report = match report {
                 Some(report) => report,
                 // All were done before.
                 None => {
-                    let (_, mut report) = runs.run::<I::IntoIter, P>(Share::empty(), None, &mut shares)?;
+                    let (_, report) = runs.run::<I::IntoIter, P>(Share::empty(), None, &mut shares)?;
+                    let mut report = report.unwrap_or_else(|| unreachable!("no other attempt runs nothing"));
                     report.done_task = job.task();
                     report
                 }
@@ -180,13 +181,13 @@ struct Runs<T, R, C> {
 
 impl<T, R, C> Runs<T, R, C> {
     /// Runs the items of a share. Each worker keeps the results that it makes; they go nowhere
-    /// else.
+    /// else. There is no report of a run that failed after another attempt had finished the task.
     fn run<N, P>(
         self,
         share: Share<N>,
-        task: Option<&Task>,
+        task: Option<(&Job, &Task)>,
         shares: &mut Shares<N>,
-    ) -> Result<(Self, Report), ArrayError>
+    ) -> Result<(Self, Option<Report>), ArrayError>
     where
         N: ExactSizeIterator<Item = T>,
         P: Policy<R>,
@@ -196,15 +197,21 @@ impl<T, R, C> Runs<T, R, C> {
         let Self { shared, core, as_function, durable } = self;
         let source = Source::new(share, shared.types);
         let mut run = Batched::<_, _, _, P>::of_parts(source, shared, as_function, core);
-        if let Some(task) = task {
+        let number = task.map_or(0, |(_, task)| task.task);
+        let kept = task.map_or(Ok(()), |(_, task)| {
             let durable = durable.of_task(task.attempts.directory().to_owned(), Codec::of::<P>());
-            run.keep_task(task, durable).map_err(|error| ArrayError::of_keeping(task.task, error))?;
-        }
-        let number = task.map_or(0, |task| task.task);
-        let report = run.hand_over_all::<P>(&mut drop).map_err(|failed| match run.why_not_kept() {
-            Some(error) => ArrayError::of_keeping(number, error),
-            None => ArrayError::Run { task: number, error: failed.into() },
-        })?;
+            run.keep_task(task, durable).map_err(|error| ArrayError::of_keeping(number, error))
+        });
+        let outcome = kept.and_then(|()| {
+            run.hand_over_all::<P>(&mut drop).map_err(|failed| match run.why_not_kept() {
+                Some(error) => ArrayError::of_keeping(number, error),
+                None => ArrayError::Run { task: number, error: failed.into() },
+            })
+        });
+        let report = match task {
+            Some((job, _)) => job.unless_done(number, outcome)?,
+            None => Some(outcome?),
+        };
         run.core.end_part();
         let Batched { source, mut shared, core, .. } = run;
         shared.durable = None;

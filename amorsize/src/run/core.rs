@@ -93,8 +93,10 @@ pub(crate) struct Core {
     pub(super) verbose: Verbose,
     result_size: usize,
     tools: Tools,
-    /// The callback for progress, until the run begins.
+    /// The callback for progress, until the run begins. Then it is the engine's.
     callback: Option<Callback>,
+    /// True if the engine's callback is not the one of the options.
+    lends_callback: bool,
     begun: bool,
     /// The stages of a pipeline; a run of a single function has none.
     stages: Vec<Arc<StageCounts>>,
@@ -150,6 +152,7 @@ impl Core {
             verbose: Verbose::new(false),
             tools: Tools::new(engine.ledger().clone(), tracks),
             callback: None,
+            lends_callback: false,
             begun: false,
             engine,
             stock: Stock::default(),
@@ -193,6 +196,7 @@ impl Core {
         self.tools.span.begin(name, || self.stock.left_exactly(input));
         self.begun = true;
         self.stock.asks.begin_run(least);
+        self.lends_callback = self.callback.is_some();
         if let Some(callback) = self.callback.take().or_else(|| self.options().callback()) {
             self.engine.set_teller(Some(Teller::new(callback, name, self.stages.clone())));
         }
@@ -224,6 +228,7 @@ impl Core {
     pub(crate) fn set_progress(&mut self, callback: Callback) {
         if self.begun {
             let teller = Teller::new(callback, self.options().name(), self.stages.clone());
+            self.lends_callback = true;
             self.engine.set_teller(Some(teller));
         } else {
             self.callback = Some(callback);
@@ -239,7 +244,9 @@ impl Core {
 
     /// Gives the parts that go into another run, as one of its stages.
     pub(crate) fn into_parts(self) -> CoreParts {
-        let Self { engine, tools, stages, callback, print_plan, .. } = self;
+        let Self { mut engine, tools, stages, callback, lends_callback, print_plan, .. } = self;
+        let lent = engine.take_teller().filter(|_| lends_callback).map(Teller::into_callback);
+        let callback = callback.or(lent);
         CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback, print_plan }
     }
 
@@ -287,7 +294,8 @@ impl Core {
         let _entered = self.tools.span.enter();
         let work = self.tools.work(function);
         self.tools.ledger.set_collects(false);
-        let mut line = Line { input, stock: &mut self.stock, work, outlet: &mut self.kept };
+        let (stock, outlet) = (&mut self.stock, &mut self.kept);
+        let mut line = Line { input, stock, work, outlet, is_stopped: false };
         self.engine.make_plan(&mut line, most)?;
         #[cfg(feature = "durable")]
         if let Some(directory) = &self.memory_spill {
@@ -374,7 +382,8 @@ impl Core {
             return Ok(flow);
         }
         let work = self.tools.work(function);
-        let flow = self.engine.run(&mut Line { input: &mut *input, stock: &mut self.stock, work, outlet })?;
+        let (input, stock) = (&mut *input, &mut self.stock);
+        let flow = self.engine.run(&mut Line { input, stock, work, outlet, is_stopped: false })?;
         if flow == Flow::Continue {
             end_keeping(self.tools.interrupts.keeper().get(), input)?;
         }
@@ -403,8 +412,12 @@ impl Core {
                 }
                 continue;
             }
-            let Some(KeptPart::Results(results, start)) = self.kept.next() else { break };
+            if self.kept.is_empty() {
+                break;
+            }
+            // A subscriber may panic.
             let _entered = self.tools.span.enter();
+            let Some(KeptPart::Results(results, start)) = self.kept.next() else { break };
             flow = outlet.accept(results, start);
         }
         Ok(flow)

@@ -157,6 +157,17 @@ pub fn failing(x: u64) -> Result<String, String> {
     if x % 10 == 3 { Err(format!("{x} fails")) } else { Ok(expected(x)) }
 }
 
+/// Fails for item 0 after the events within its call, if there are any.
+///
+/// # Panics
+///
+/// When the file of calls can't be written.
+#[batched(version = 1)]
+pub fn late(x: u64) -> Result<String, String> {
+    called(x);
+    if x == 0 && std::env::var_os(BESIDE).is_some() { Err("too late".into()) } else { Ok(expected(x)) }
+}
+
 /// Panics for one item.
 ///
 /// # Panics
@@ -317,6 +328,7 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         "partial" => print(partial_batched(numbers()).array(directory, tasks)?, |x| format!("{:?} {}", x.note, x.one))?,
         "each" => print(failing_batched(numbers()).array(directory, tasks)?, |x| x.unwrap_or_else(|x| x))?,
         "stop" => print(failing_batched(numbers()).on_error(Stop).array(directory, tasks)?, |x| x)?,
+        "late" => print(late_batched(numbers()).on_error(Stop).array(directory, tasks)?, |x| x)?,
         "skip" => print(failing_batched(numbers()).on_error(Skip).array(directory, tasks)?, |x| x)?,
         "collect" => print(failing_batched(numbers()).on_error(Collect).array(directory, tasks)?, |x| x)?,
         "panic" => print(panicking_batched(numbers()).array(directory, tasks)?, |x| x.to_string())?,

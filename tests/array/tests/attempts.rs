@@ -231,7 +231,26 @@ fn leftovers_are_removed_and_results_stay() {
     assert_eq!(task(None, "clean"), (0, "3 removed\n".to_owned(), String::new()));
     assert_eq!(files(&out).len(), 5);
     assert_eq!(task(None, "clean").1, "0 removed\n");
+    // The part of an attempt that wrote the same, before there was a list of results.
+    let name = mine.file_name().unwrap().to_str().unwrap();
+    fs::copy(&mine, mine.with_file_name(format!("{}{}.part", &name[..8], "5".repeat(24)))).unwrap();
+    fs::remove_file(mine.with_file_name("done")).unwrap();
+    assert_eq!(task(Some("0"), "text").0, 0);
+    assert_eq!(task(None, "clean").1, "1 removed\n");
     assert_eq!(task(None, "text").1, all(50));
+}
+
+#[test]
+fn an_attempt_that_fails_after_another_one_has_finished_ends_well() {
+    let folder = Folder::new();
+    let out = folder.file("out");
+    for task in ["0", "all"] {
+        // Within its first call another process runs the whole of the task.
+        let mut command = tested(PROGRAM, "late", &out, 2, 50);
+        let (code, _, stderr) = told(&command.env("AMORSIZE_TASK", task).env(BESIDE, "0,late 0").output().unwrap());
+        assert_eq!(code, 0, "{stderr}");
+    }
+    assert_eq!(told(&tested(PROGRAM, "late", &out, 2, 50).output().unwrap()).1, all(50));
 }
 
 #[test]

@@ -204,6 +204,11 @@ fn the_progress_of_a_task_is_that_of_its_share() {
     let told: Vec<_> = stderr.lines().filter(|line| line.contains(" of Some(")).collect();
     assert!(told.iter().all(|line| line.ends_with(" of Some(25)")), "{stderr}");
     assert!(told[0].starts_with("0 of ") && told.last().unwrap().starts_with("25 of "), "{stderr}");
+    // Each of several tasks tells its own.
+    let mut command = tested(PROGRAM, "progress", &folder.file("all"), 4, ITEMS);
+    let output = command.env("AMORSIZE_TASK", "all").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().filter(|line| *line == "25 of Some(25)").count(), 4, "{stderr}");
 }
 
 #[test]

@@ -46,12 +46,24 @@ pub trait KnowsInput<T> {
     fn encode() -> Option<EncodeItem<T>>;
 }
 
+/// Appends an item's bytes, by which an input is known. They are never read back, so JSON serves
+/// for an item that leaves out fields, or does not tell how many it has.
+fn item_bytes<T: Serialize>(item: &T, to: &mut Vec<u8>) -> Result<(), String> {
+    let before = to.len();
+    encode(item, to).or_else(|cause| {
+        serde_json::to_writer(&mut *to, item).map_err(|_| {
+            to.truncate(before);
+            cause
+        })
+    })
+}
+
 macro_rules! knows_input {
     ($($policy:ident)*) => {$(
         #[diagnostic::do_not_recommend]
         impl<T: Serialize> KnowsInput<T> for $policy {
             fn encode() -> Option<EncodeItem<T>> {
-                Some(encode)
+                Some(item_bytes)
             }
         }
     )*};
@@ -63,5 +75,49 @@ knows_input!(Each Stop Skip Collect Flatten);
 impl<T, P> KnowsInput<T> for crate::Keyed<P> {
     fn encode() -> Option<EncodeItem<T>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::ser::{SerializeStruct, Serializer};
+
+    use super::*;
+
+    /// An item that leaves out a field.
+    struct Noted(Option<u64>);
+
+    impl Serialize for Noted {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            let mut fields = to.serialize_struct("Noted", 1)?;
+            match &self.0 {
+                Some(note) => fields.serialize_field("note", note)?,
+                None => fields.skip_field("note")?,
+            }
+            fields.end()
+        }
+    }
+
+    /// An item that has no bytes.
+    struct Refusing;
+
+    impl Serialize for Refusing {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("not this one"))
+        }
+    }
+
+    #[test]
+    fn items_need_not_be_read_back() {
+        let bytes_of = |note| {
+            let mut bytes = vec![7];
+            item_bytes(&Noted(note), &mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(bytes_of(Some(300)), [7, 0xAC, 2]);
+        assert_eq!(bytes_of(None), [7, b'{', b'}']);
+        let mut bytes = vec![7];
+        assert_eq!(item_bytes(&Refusing, &mut bytes), Err("not this one".to_owned()));
+        assert_eq!(bytes, [7]);
     }
 }
