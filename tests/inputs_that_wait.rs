@@ -433,6 +433,50 @@ fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take(
 }
 
 #[test]
+fn so_it_is_where_memory_has_room_for_two_results() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        for _ in 0..5 {
+            let frontier = Frontier::default();
+            frontier.pages.lock().unwrap().0.push_back(1);
+            let visit = |page: u64| {
+                thread::sleep(Duration::from_millis(20));
+                frontier.done((5 * page - 3..5 * page + 2).filter(|&page| page < 40));
+                vec![0; 1 << 20]
+            };
+            let run = process_in_batches(visit, from_fn(|| frontier.next())).weigh(|page: &Vec<u8>| page.len());
+            let mut run = run.max_memory("2500KiB").in_flight(16).threads(4);
+            let mut seen = 0;
+            run.for_each_batch(|batch| seen += batch.len()).unwrap();
+            assert_eq!(seen, 39);
+        }
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(HANGS).expect("the frontier is crawled");
+}
+
+#[test]
+fn so_it_is_within_calls_that_have_all_threads() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let crawl = |_: u8| {
+            let frontier = Frontier::default();
+            frontier.pages.lock().unwrap().0.push_back(1);
+            let visit = |page: u64| {
+                thread::sleep(Duration::from_millis(5));
+                frontier.done((page < 20).then_some(page + 1));
+            };
+            let mut run = process_in_batches(visit, from_fn(|| frontier.next())).in_flight(4);
+            run.for_each_batch(drop).unwrap().items()
+        };
+        let pages: Vec<_> = process_in_batches(crawl, [0; 8]).threads(2).collect().unwrap();
+        assert_eq!(pages, [20; 8]);
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(HANGS).expect("the frontiers are crawled");
+}
+
+#[test]
 fn a_frontier_that_the_sink_fills_is_crawled_to_its_end() {
     // With `in_flight(1)` a result is handed over before the next item is asked for, however
     // quickly items come.

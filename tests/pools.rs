@@ -124,6 +124,21 @@ fn two_pools_that_call_each_other_do_not_wait_for_ever() {
 }
 
 #[test]
+fn nor_do_they_within_a_call() {
+    let outer = pool(1);
+    let calls = AtomicUsize::new(0);
+    let nested = |_: u64| {
+        let call = |x: u64| {
+            slow(x);
+            outer.install(|| calls.fetch_add(1, Ordering::Relaxed))
+        };
+        process_in_batches(call, 0..200).threads(2).into_iter().count()
+    };
+    let counts: Vec<usize> = outer.install(|| process_in_batches(nested, 0..3).collect().unwrap());
+    assert_eq!((counts, calls.into_inner()), (vec![200; 3], 600));
+}
+
+#[test]
 fn many_callers_at_once() {
     std::thread::scope(|scope| {
         for _ in 0..8 {

@@ -27,6 +27,9 @@ fn is_worker() -> bool {
     thread::current().name().is_some_and(|name| name.starts_with("amorsize"))
 }
 
+/// Spans that other threads than a pool's enter until the panic.
+static UNTIL_ENTERED: AtomicUsize = AtomicUsize::new(NEVER);
+
 /// Spans and events of batches until the panic.
 static UNTIL_BATCH: AtomicUsize = AtomicUsize::new(NEVER);
 
@@ -44,7 +47,8 @@ impl<S: Subscriber> Layer<S> for Forward {
     }
 
     fn on_enter(&self, _id: &Id, _context: Context<'_, S>) {
-        if is_worker() && LAYER.entered.fetch_sub(1, Relaxed) == 1 {
+        let counter = if is_worker() { &LAYER.entered } else { &UNTIL_ENTERED };
+        if counter.fetch_sub(1, Relaxed) == 1 {
             panic_any("entered");
         }
     }
@@ -62,6 +66,19 @@ fn a_subscriber_that_panics_ends_the_run() {
     // One after the other: the subscriber is that of the process.
     a_panic_beside_a_batch_loses_no_result();
     a_panic_on_a_worker_ends_the_run();
+    a_panic_before_a_sample_is_given_loses_no_result();
+}
+
+fn a_panic_before_a_sample_is_given_loses_no_result() {
+    for until in 1..5 {
+        let mut run = process_in_batches(|x: u32| x, 0..100).threads(1);
+        run.plan().unwrap();
+        UNTIL_ENTERED.store(until, Relaxed);
+        let outcome = catch_unwind(AssertUnwindSafe(|| run.collect::<Vec<_>>()));
+        UNTIL_ENTERED.store(NEVER, Relaxed);
+        let all = outcome.map_or_else(|_| run.collect::<Vec<_>>(), |all| all);
+        assert_eq!(all.unwrap(), (0..100).collect::<Vec<_>>());
+    }
 }
 
 /// A panic before the sink has the batch, or after that.

@@ -62,7 +62,7 @@ macro_rules! constructors {
             measure: (Measure<Result<T, N>>, Measure<R>),
             options: Options,
         ) -> Batched<I, R, ($($shared,)*)> {
-            Batched::new(items, shared, kernel, measure, options)
+            Batched::new(items, shared, kernel, measure, options).of_fallible()
         }
     };
 }

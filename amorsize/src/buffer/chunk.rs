@@ -21,6 +21,9 @@ pub(crate) struct RawChunk {
     pub(crate) item_heap: u64,
     /// True if the code that tells an item's bytes panicked.
     pub(crate) is_unmeasurable: bool,
+    /// The number of results before the first one that was to be tried again, if the run ended
+    /// first.
+    pub(crate) cut_at: Option<usize>,
     /// Bytes that the results of a pipeline's last call own, and bytes that the call needed.
     pub(crate) measured: Heap,
     /// The time of the item, for a pipeline that is a stage.
@@ -37,7 +40,7 @@ impl RawChunk {
 
     fn of(items: Seq, results: Results) -> Self {
         let (measured, clock) = (Heap::default(), Clock::default());
-        Self { items, results, item_heap: 0, is_unmeasurable: false, measured, clock, scratch: None }
+        Self { items, results, item_heap: 0, is_unmeasurable: false, cut_at: None, measured, clock, scratch: None }
     }
 
     /// The number of waiting items.
@@ -159,6 +162,12 @@ impl Scratch {
     pub(crate) fn new(parts: [Box<RawChunk>; 2], counts: [Option<Arc<StageCounts>>; 2]) -> Box<Self> {
         let [before, next] = parts;
         Box::new(Self { before, next, pace: Pace::default(), at: None, tallies: Default::default(), counts })
+    }
+
+    /// True if a call of a part was to be tried again, but the run ended first.
+    pub(crate) fn take_cut(&mut self) -> bool {
+        let cut = [&mut self.before, &mut self.next].map(|part| part.cut_at.take());
+        cut.iter().any(Option::is_some)
     }
 
     pub(crate) fn tally(&mut self, part: Part) -> &mut Tally {

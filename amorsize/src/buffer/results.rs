@@ -68,6 +68,13 @@ impl Results {
         Self { seq, credit }
     }
 
+    /// Does the same if the bytes of the parts are unknown: each has its share.
+    pub(crate) fn split_share_off(&mut self, keep: usize) -> Self {
+        let part = (self.len() - keep) as u128;
+        let bytes = u128::from(self.credit.bytes()) * part / self.credit.results().max(1) as u128;
+        self.split_off(keep, bytes as u64)
+    }
+
     /// Takes the results out and leaves no room.
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self::new(self.seq.kind(), 0);

@@ -47,6 +47,11 @@ impl<T, R, C> Shared<T, R, C> {
         self.durable.as_ref()?.version.as_ref()
     }
 
+    /// True if the run's policy takes a result out, which may be set after that of the codec.
+    pub(crate) fn takes_out(&self, result: &R) -> bool {
+        self.fails.is_some_and(|fails| fails(result))
+    }
+
     /// Adds the result of the next item, with the item's hash, to those that go to the store;
     /// `None` if a policy takes the result out, so that nothing is stored.
     ///
@@ -58,10 +63,6 @@ impl<T, R, C> Shared<T, R, C> {
         item: u64,
         result: &R,
     ) -> Option<Result<(), String>> {
-        // The policy may have been set after the codec's.
-        if self.fails.is_some_and(|fails| fails(result)) {
-            return None;
-        }
         if let Some(Err(cause)) = self.durable.as_ref().map(|durable| durable.read_back(codec, result)) {
             return Some(Err(cause));
         }

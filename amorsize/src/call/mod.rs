@@ -92,6 +92,9 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) fails: Option<fn(&R) -> bool>,
     /// Tells the bytes that a result owns, if the run was told how.
     pub(crate) weigh: Option<Weigh<R>>,
+    /// True for an item that is an error of the input, if the input can fail.
+    #[cfg(feature = "durable")]
+    pub(crate) is_error: Option<fn(&T) -> bool>,
     /// The function's code, if its attribute tells it.
     #[cfg(feature = "durable")]
     pub(crate) code: Option<CodeOf<C>>,
@@ -170,8 +173,13 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             let measured = chunk.measured;
             self.call_body(chunk, 1, is_over);
             let failed = types.last_results_of(chunk, 1)[0].failed();
-            // If the run is over, the error stays: a chunk has a result for each of its items.
-            if !failed || !retry.wait(waits, is_over) {
+            let is_last = !failed || !retry.wait(waits, is_over);
+            if failed && is_last {
+                // The run is over. The error stays, as a chunk has a result for each of its items;
+                // but it is not the result that a run to the end would have.
+                chunk.cut_at.get_or_insert(chunk.results.len() - 1);
+            }
+            if is_last {
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
                     drop(types.take_result(chunk));
                     resume_unwind(payload);
@@ -202,6 +210,8 @@ impl<T: Send, R: Send, C> Shared<T, R, C> {
             retries: AtomicUsize::new(0),
             fails: None,
             weigh: None,
+            #[cfg(feature = "durable")]
+            is_error: None,
             #[cfg(feature = "durable")]
             code: None,
             #[cfg(feature = "durable")]
@@ -286,7 +296,12 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
     fn keep(&self, keeper: &Keeper, first: usize, results: &Results) {
         if let Some((_, codec)) = self.durable.as_ref().and_then(|durable| durable.checkpoint.as_ref()) {
             let results = self.types.last_of(results, results.len());
-            keeper.keep(|encoded, item, result| self.push(codec, encoded, item, result), first, results);
+            keeper.keep(
+                |result| self.takes_out(result),
+                |encoded, item, result| self.push(codec, encoded, item, result),
+                first,
+                results,
+            );
         }
     }
 

@@ -64,6 +64,10 @@ struct Places {
     are_over: bool,
     /// The place behind the last batch.
     now: Option<u64>,
+    /// The same, if the sink told it: a new sink of the same run goes back to it.
+    last: Option<u64>,
+    /// True if items are done that the sink told no place for. A sink with places lacks them.
+    are_lacking: bool,
     /// Items that the sink has, and that no place was told for yet.
     sunk: Vec<Range<usize>>,
 }
@@ -106,6 +110,18 @@ impl Keeper {
     pub(crate) fn is_restored(&self, index: usize) -> bool {
         let at = self.restored.partition_point(|range| range.end <= index);
         self.restored.get(at).is_some_and(|range| range.contains(&index))
+    }
+
+    /// The last of these items with a result from the store where the one before has none, or the
+    /// other way round.
+    pub(crate) fn last_change(&self, items: Range<usize>) -> Option<usize> {
+        let before_end = self.restored.partition_point(|range| range.start < items.end);
+        let ranges = self.restored[..before_end].iter().rev().take_while(|range| range.end > items.start);
+        let mut changes = ranges.flat_map(|range| [range.end, range.start]);
+        changes.find(|&index| {
+            let is_inside = items.start < index && index < items.end;
+            is_inside && self.is_restored(index) != self.is_restored(index - 1)
+        })
     }
 
     /// The figures for a report.
@@ -265,8 +281,12 @@ impl Keeper {
 
     /// Keeps results of consecutive items, if the run keeps results. It waits while the bytes that
     /// are encoded and not written exceed their limit.
+    ///
+    /// Nothing is kept of a result that `fails` says a policy takes out, nor of an item without a
+    /// hash.
     pub(crate) fn keep<R>(
         &self,
+        fails: impl Fn(&R) -> bool,
         push: impl Fn(&mut Encoded, u64, &R) -> Option<Result<(), String>>,
         first: usize,
         results: &[R],
@@ -281,7 +301,7 @@ impl Keeper {
             self.lack();
             return self.fail(error);
         }
-        if hashes.len() < results.len() || hashes.contains(&None) {
+        if hashes.len() < results.len() {
             self.lack();
         }
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
@@ -299,7 +319,11 @@ impl Keeper {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 for ((index, result), hash) in &mut rest {
                     next = index + 1;
-                    match hash.and_then(|hash| push(&mut encoded, hash, result)) {
+                    let is_kept = !fails(result);
+                    if is_kept && hash.is_none() {
+                        self.lack();
+                    }
+                    match hash.filter(|_| is_kept).and_then(|hash| push(&mut encoded, hash, result)) {
                         Some(Ok(())) => encoded.reserve(results.len()),
                         Some(Err(text)) => return Err((index, text)),
                         None => put(std::mem::replace(&mut encoded, from(next))),
@@ -334,10 +358,30 @@ impl Keeper {
         }
     }
 
+    /// Waits until everything is written, and says if there was anything to write.
+    pub(crate) fn wait_until_written(&self) -> bool {
+        if lock(&self.held).bytes() == 0 {
+            return false;
+        }
+        self.writer().inspect(|writer| writer.wait_until_written()).is_some()
+    }
+
     /// Forgets items that have no result.
     pub(crate) fn forget(&self, first: usize, items: usize) {
         if items > 0 {
             self.with_hashes(|all| all.take(first, items));
+        }
+    }
+
+    /// Notes that these items have results that are not kept, and are not done when the sink has
+    /// them: the next run calls them again.
+    pub(crate) fn disown(&self, items: Range<usize>) {
+        if !items.is_empty() {
+            self.with_hashes(|all| {
+                let mut noted = all.take(items.start, items.len());
+                noted.hashes.iter_mut().for_each(|hash| *hash = None);
+                all.note(items.start, noted);
+            });
         }
     }
 
@@ -390,17 +434,43 @@ impl Keeper {
         writer.done(runs, place);
     }
 
-    /// Notes the place of the sink behind the batch that it has.
+    /// Notes the place of the sink behind the batch that it has. Stops the run if the sink has
+    /// places only now, and lacks items that are done.
     pub(crate) fn set_place(&self, place: Option<u64>) {
         let mut places = lock(&self.places);
         places.are_told |= place.is_some();
-        places.now = place;
+        if place.is_some() && places.are_lacking {
+            drop(places);
+            return self.fail(another_sink());
+        }
+        (places.now, places.last) = (place, place);
+    }
+
+    /// Notes the place of a sink that has begun, if it has places. `are_lacking` says that items
+    /// are done that no place was told for.
+    ///
+    /// # Errors
+    ///
+    /// If the sink has places, and lacks these items.
+    pub(crate) fn begin_places(&self, place: Option<u64>, are_lacking: bool) -> Result<(), Error> {
+        if place.is_some() && are_lacking {
+            return Err(another_sink());
+        }
+        let mut places = lock(&self.places);
+        places.are_told |= place.is_some();
+        (places.last, places.are_lacking) = (place, are_lacking);
+        Ok(())
     }
 
     /// Notes the place to which the sink went back.
     pub(crate) fn go_on_from(&self, place: u64) {
         let mut places = lock(&self.places);
-        (places.are_told, places.begins_at) = (true, Some(place));
+        (places.are_told, places.begins_at, places.last) = (true, Some(place), Some(place));
+    }
+
+    /// The place behind everything that this run's sink has, if it told one.
+    pub(crate) fn last_place(&self) -> Option<u64> {
+        lock(&self.places).last
     }
 
     /// Writes everything, at the end of an input of `items` items. The end itself is left out if
@@ -415,6 +485,15 @@ impl Keeper {
         lock(&self.told).bytes = self.stop_writer(writer)?;
         Ok(())
     }
+}
+
+/// Refuses a sink with places for a journal of a sink without: it would lack results.
+fn another_sink() -> Error {
+    Error::new(ErrorKind::InvalidOption {
+        option: "journal",
+        value: "that of a run with another sink, which has results that this one lacks".into(),
+        expected: "the same sink, or another directory",
+    })
 }
 
 /// The hashes of items that were pulled and are not kept yet. Each entry is for consecutive items,

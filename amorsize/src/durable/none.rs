@@ -32,6 +32,18 @@ impl Keeper {
         match *self {}
     }
 
+    pub(crate) fn last_change(&self, _items: std::ops::Range<usize>) -> Option<usize> {
+        match *self {}
+    }
+
+    pub(crate) fn wait_until_written(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn disown(&self, _items: std::ops::Range<usize>) {
+        match *self {}
+    }
+
     pub(crate) fn forget(&self, _first: usize, _items: usize) {
         match *self {}
     }

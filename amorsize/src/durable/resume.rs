@@ -34,6 +34,10 @@ pub(crate) struct Resume<T, R> {
     /// The index of the first item of the input. It does not have the items before that.
     begins_at: usize,
     hasher: StableHasher,
+    /// True for an item that is an error of the input, if the input can fail.
+    is_error: Option<fn(&T) -> bool>,
+    /// A panic of the input or of an item, while items were skipped.
+    panic: Option<Payload>,
 }
 
 /// The results of earlier runs.
@@ -129,16 +133,23 @@ impl<N: Iterator, L: FnMut(&N::Item) -> bool> Iterator for Seen<'_, N, L> {
 impl<T, R> Resume<T, R> {
     /// Begins an input that nothing is kept of.
     pub(crate) fn skipping(durable: Arc<Durable<T, R>>) -> Self {
-        Self { durable, kept: None, next: 0, begins_at: 0, hasher: StableHasher::default() }
+        let hasher = StableHasher::default();
+        Self { durable, kept: None, next: 0, begins_at: 0, hasher, is_error: None, panic: None }
     }
 
-    /// Begins an input with the done items of a store.
-    pub(crate) fn of_store(durable: Arc<Durable<T, R>>, store: Store, keeper: Arc<Keeper>, most_held: u64) -> Self {
+    /// Begins an input with the done items of a store. `is_error` tells the errors of an input that
+    /// can fail.
+    pub(crate) fn of_store(
+        durable: Arc<Durable<T, R>>,
+        store: Store,
+        (keeper, most_held): (Arc<Keeper>, u64),
+        is_error: Option<fn(&T) -> bool>,
+    ) -> Self {
         let place = store.place();
         let is_unplaced = place.is_none() && !store.done().is_empty();
         let kept =
             Some(Kept { store: Known::Store(store), keeper, most_held, place, is_unplaced, begun: None, pulled: None });
-        Self { kept, ..Self::skipping(durable) }
+        Self { kept, is_error, ..Self::skipping(durable) }
     }
 
     /// Begins an input at the item with this index. Attempts have some of its results.
@@ -194,11 +205,13 @@ impl<T, R> Resume<T, R> {
         let mut hashes = VecDeque::new();
         let mut panic: Option<Payload> = None;
         let (durable, hasher) = (&self.durable, &mut self.hasher);
-        // An item that can't be hashed runs, but is not kept. The panic goes on once the item is in
-        // the chunk, and no further item is taken before that.
+        let is_error = self.is_error;
+        // An item that can't be hashed runs, but is not kept, and neither is an error of the input.
+        // The panic goes on once the item is in the chunk, and no further item is taken before that.
         let hash = |item: &T| {
             let hash = catch_unwind(AssertUnwindSafe(|| durable.hash_item(item, hasher)));
-            hashes.push_back(hash.map_err(|payload| panic = Some(payload)).ok());
+            let hash = hash.map_err(|payload| panic = Some(payload)).ok();
+            hashes.push_back(hash.filter(|_| !is_error.is_some_and(|is_error| is_error(item))));
             panic.is_none()
         };
         let mut seen = Seen { iterator, look: hash, goes_on: true };
@@ -237,6 +250,9 @@ impl<T, R> Resume<T, R> {
         may_wait: bool,
         most: usize,
     ) -> Option<Restored> {
+        if let Some(payload) = self.panic.take() {
+            resume_unwind(payload);
+        }
         if self.next < self.begins_at {
             let items = self.begins_at - self.next;
             self.next = self.begins_at;
@@ -245,9 +261,21 @@ impl<T, R> Resume<T, R> {
         let at_once = if may_wait { 1 } else { AT_ONCE };
         let skipped = self.skipped().min(at_once);
         if skipped > 0 {
-            let items = iterator.by_ref().take(skipped).map(drop).count();
-            self.next += items;
-            let has_ended = items < skipped && self.check_end();
+            let (first, mut ended) = (self.next, false);
+            let passed = catch_unwind(AssertUnwindSafe(|| {
+                for _ in 0..skipped {
+                    let Some(item) = iterator.next() else {
+                        ended = true;
+                        break;
+                    };
+                    // Before the drop, which may panic.
+                    self.next += 1;
+                    drop(item);
+                }
+            }));
+            // Not before the items that were skipped are noted.
+            self.panic = passed.err();
+            let (items, has_ended) = (self.next - first, ended && self.check_end());
             return Some(Restored { items, has_ended, ..Restored::default() });
         }
         let kept = self.kept.as_mut()?;

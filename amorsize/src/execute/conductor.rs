@@ -159,6 +159,11 @@ impl Conductor<'_> {
             if line.stock.asks.may_wait() && !self.worker && self.control.wait_for_result(line.stock.asks.pace()) {
                 continue;
             }
+            if line.stock.asks.may_wait() && self.joins_in && self.control.is_left_waiting() {
+                // All other threads may be in such calls as this one.
+                self.work.run_next(self.control, None, false);
+                continue;
+            }
             self.feed(line, self.control.most_pulls(), start_job);
             self.look_whether_slower();
             let fed = line.ended() || self.control.course.has_end() || self.slower.is_some();
@@ -186,6 +191,9 @@ impl Conductor<'_> {
                 }
                 if stuck {
                     if line.outlet.collected() > Some(0) && !self.control.state().has_room_for_a_result() {
+                        if line.work.waits_for_store() {
+                            continue;
+                        }
                         return Err(self.give_up(grown, line).into());
                     }
                     let Stuck { item, needed, .. } = self.control.stuck();

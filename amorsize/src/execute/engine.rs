@@ -1,5 +1,7 @@
 //! The engine of a run: its facts and decisions, without the types of items and results.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::pool;
 use crate::adapt::learned::Learned;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use super::workers::{OnThreads, Workers};
 use crate::adapt::alone::{Alone, Done};
 use crate::adapt::situation::Situation;
 use crate::error::Error;
-use crate::error::failure::{Ended, Failure};
+use crate::error::failure::{Ended, Failure, discard};
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::Limit;
@@ -301,9 +303,12 @@ impl Engine {
         self.with_books(|books| books.panics.take_kept())
     }
 
-    /// Makes a panic come when the run goes on.
+    /// Makes a panic come when the run goes on, unless another one does.
     pub(crate) fn delay(&mut self, panic: Ended) {
-        self.pending = Some(panic);
+        match (&self.pending, panic) {
+            (Some(_), Ended::Panic(payload)) => discard(payload),
+            (_, panic) => self.pending = Some(panic),
+        }
     }
 
     /// True if the run ends when it goes on.
@@ -394,7 +399,12 @@ impl Engine {
 
     pub(super) fn read_resident(&mut self) {
         if matches!(self.measured_by, MeasuredBy::Resident | MeasuredBy::Unmeasured) {
-            self.resident = source::current().resident().map(ByteSize::as_u64);
+            // A panic of this code of the user waits until the results in hand are put away.
+            let read = catch_unwind(AssertUnwindSafe(|| source::current().resident()));
+            self.resident = match read {
+                Ok(read) => read.map(ByteSize::as_u64),
+                Err(payload) => return self.delay(Ended::Panic(payload)),
+            };
             self.measured_by = if self.resident.is_some() { MeasuredBy::Resident } else { MeasuredBy::Unmeasured };
         }
     }

@@ -112,6 +112,9 @@ impl Engine {
                 }
                 let is_full = self.needed() > self.ledger.free();
                 if line.outlet.collected() > Some(0) && is_full {
+                    if line.work.waits_for_store() {
+                        continue;
+                    }
                     return Err(self.over_budget(self.books.next, self.needed(), line).into());
                 }
                 if self.options.refuses_oversize() && self.needed() > self.ledger.budget().as_u64() {
@@ -206,7 +209,7 @@ impl Engine {
             self.books.next += usize::from(done.is_lost);
             match self.options.panics() {
                 // The stop comes before the panic, with which the rest of the run begins.
-                OnPanic::Propagate if flow == Flow::Stop => self.pending = Some(Ended::Panic(payload)),
+                OnPanic::Propagate if flow == Flow::Stop => self.delay(Ended::Panic(payload)),
                 OnPanic::Propagate => return Err(Ended::Panic(payload)),
                 _ if done.is_lost => {
                     self.books.panics.add(item, payload).into_iter().for_each(discard);
@@ -215,7 +218,11 @@ impl Engine {
             }
         }
         self.stretch = if line.stock.asks.are_single() { 1 } else { self.next_stretch() };
-        Ok(flow)
+        match self.pending.take_if(|_| flow != Flow::Stop) {
+            // The code that tells resident memory panicked.
+            Some(panic) => Err(panic),
+            None => Ok(flow),
+        }
     }
 
     /// Hands over the results of items that need not run, if they have any.
@@ -235,7 +242,7 @@ impl Engine {
     #[inline(always)]
     fn inline_part(&mut self, line: &mut Line<'_>, count: usize, timed: bool, measured: bool) -> (Inlined, Flow) {
         let (mut done, mut results) = line.inline(count, self.ledger.free(), timed, measured);
-        line.work.keep(self.books.next, &results, done.is_lost.into());
+        line.work.keep(self.books.next, &results, (done.is_lost.into(), done.cut_at));
         let result_bytes = self.result_size as u64;
         let stretch = &mut done.stretch;
         if done.panic.is_some() && !done.is_lost && stretch.items > 0 {

@@ -97,6 +97,9 @@ pub(crate) struct Inlined {
     pub(crate) panic: Option<Payload>,
     /// True if the call that panicked has taken its item, which has no result.
     pub(crate) is_lost: bool,
+    /// The number of results before the first one that was to be tried again, if the run ended
+    /// first.
+    pub(crate) cut_at: Option<usize>,
 }
 
 /// Input, function and outlet of a run.
@@ -105,6 +108,8 @@ pub(crate) struct Line<'a> {
     pub(crate) stock: &'a mut Stock,
     pub(crate) work: Work<'a>,
     pub(crate) outlet: &'a mut dyn Outlet,
+    /// True once the outlet has ended the run. It takes nothing more.
+    pub(crate) is_stopped: bool,
 }
 
 impl Line<'_> {
@@ -115,7 +120,7 @@ impl Line<'_> {
         }
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
-        chunk.is_unmeasurable = false;
+        (chunk.is_unmeasurable, chunk.cut_at) = (false, None);
         if !self.stock.ended {
             match catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, way))) {
                 // An iterator that returned `None` is not asked again, as it need not be fused.
@@ -220,6 +225,7 @@ impl Line<'_> {
         let results = chunk.results.take();
         done.stretch.items = results.len();
         done.is_lost = waiting - chunk.items() > results.len();
+        done.cut_at = chunk.cut_at.take();
         self.stock.hold(chunk);
         (done, results)
     }
@@ -235,19 +241,21 @@ impl Line<'_> {
     pub(crate) fn flush(&mut self) -> Flow {
         let before = self.work.ledger.results_handed_over();
         let flow = self.outlet.flush();
-        self.note(before);
+        self.note(before, flow);
         flow
     }
 
     fn accept(&mut self, results: Results, start: usize) -> Flow {
         let before = self.work.ledger.results_handed_over();
         let flow = self.outlet.accept(results, start);
-        self.note(before);
+        self.note(before, flow);
         flow
     }
 
-    /// Notes if the outlet has handed results over since it had `before` of them.
-    fn note(&mut self, before: usize) {
+    /// Notes if the outlet has handed results over since it had `before` of them, and if it ended
+    /// the run.
+    fn note(&mut self, before: usize, flow: Flow) {
+        self.is_stopped |= flow == Flow::Stop;
         if self.work.ledger.results_handed_over() != before {
             self.stock.asks.handed_over();
         }

@@ -320,7 +320,7 @@ impl Scene {
     /// Acts as `Engine::run` once the run is on threads.
     fn run(&self, input: &mut dyn Input, stock: &mut Stock, outlet: &mut Batched) -> Result<Flow, Ended> {
         let (control, work) = (&self.control, self.work());
-        let mut line = Line { input, stock, work, outlet };
+        let mut line = Line { input, stock, work, outlet, is_stopped: false };
         let mut conductor = Conductor {
             control,
             work,

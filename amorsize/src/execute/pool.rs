@@ -113,7 +113,8 @@ impl Threads {
     /// Calls `body` on the calling thread with a function that starts `job` on the pool, and `own`
     /// on threads of the run's own, each time that it is called. Returns when no job is running. A
     /// job that the pool reaches later does nothing. A worker that is not `in_call` does other work
-    /// of its pool while it waits for that.
+    /// of its pool while it waits for that, and so does one whose pool has none of these threads:
+    /// their calls may wait for that work.
     pub(crate) fn scope<'env>(
         &self,
         job: &'env (dyn Job + 'env),
@@ -121,7 +122,8 @@ impl Threads {
         in_call: bool,
         body: &mut dyn FnMut(Start<'_>),
     ) {
-        let help = (is_worker() && !in_call).then_some(work_on_something_else as fn() -> bool);
+        let help =
+            (is_worker() && !(in_call && self.include_caller())).then_some(work_on_something_else as fn() -> bool);
         let Some(own) = own else {
             return self.pool_scope(job, help, &mut |start| {
                 body(&|_| {

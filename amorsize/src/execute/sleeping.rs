@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::control::Control;
+use super::pool::NAP;
 use crate::buffer::asks::HELD;
 use crate::memory::watch::LOOK;
 use crate::system::sync::{PoisonError, now};
@@ -49,6 +50,19 @@ impl Control {
             state = self.caller.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.has_ready()
+    }
+
+    /// True if no other thread takes the items that wait, although they could start. A thread has
+    /// the time to do so first.
+    pub(crate) fn is_left_waiting(&self) -> bool {
+        let begun = now();
+        while self.state().could_start(self.course.limit()) {
+            if now() - begun >= NAP {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        false
     }
 
     /// True if the calling thread has something to do. For a thread that does not sleep.

@@ -128,6 +128,11 @@ impl State {
         self.waiting.first().is_some_and(|(start, _)| start < limit)
     }
 
+    /// True if there is a chunk to start, with credit for it.
+    pub(super) fn could_start(&self, limit: usize) -> bool {
+        self.has_work(limit) && !self.lacks_credit(limit) && self.bounds.allows(self.running)
+    }
+
     /// The part of the budget that only the next chunk in order may take: the most that one call
     /// was seen to need.
     pub(super) fn reserve(&self) -> u64 {
@@ -280,6 +285,18 @@ impl State {
             && limit == usize::MAX
             && self.room() > 0
             && self.in_flight_room() > 0
+            && !self.would_wait_behind()
+    }
+
+    /// True if an item of an input that may wait would have to wait for credit, behind others.
+    /// While the input is asked nothing is handed over, so no credit comes back: the items that
+    /// wait could not start, and the input may wait for their results.
+    fn would_wait_behind(&self) -> bool {
+        if !self.tuner.input_may_wait || self.waiting.is_empty() {
+            return false;
+        }
+        let each = self.expected().max(self.books.learned.largest) + self.books.learned.expected_working();
+        self.free_for(self.books.next) / each.max(1) <= self.queued as u64
     }
 
     /// The number of chunks that should wait for the workers.

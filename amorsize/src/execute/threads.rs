@@ -109,7 +109,7 @@ impl Engine {
         drop(waits);
         control.settle();
         tracking::settle(control.take_kept());
-        if outcome.is_err() {
+        if outcome.is_err() && !line.is_stopped {
             // Results that finished meanwhile follow those that were handed over, as long as they
             // are next in order.
             while let Some(finished) = control.take_ready() {

@@ -154,7 +154,7 @@ mod tests {
         });
         let (mut input, mut stock, mut outlet) = (Source::new(input, shared.types), Stock::default(), Kept::default());
         let work = tools.work(&shared as &dyn Function);
-        let mut line = Line { input: &mut input, stock: &mut stock, work, outlet: &mut outlet };
+        let mut line = Line { input: &mut input, stock: &mut stock, work, outlet: &mut outlet, is_stopped: false };
         assert!(matches!(engine.make_plan(&mut line, 5), Err(Ended::Panic(_))));
         let workers = engine.workers.as_ref().expect("the sample went on threads");
         assert!(workers.control.state().each.is_none());

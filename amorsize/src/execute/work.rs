@@ -7,6 +7,8 @@ use super::words::ThreadKind;
 use crate::buffer::{RawChunk, Results};
 use crate::call::interrupts::Interrupts;
 use crate::call::{Facts, Function};
+use crate::durable::Keeper;
+use crate::error::failure::discard;
 use crate::log::trace::RunSpan;
 use crate::memory::budget::Ledger;
 use crate::memory::measure::Heap;
@@ -131,16 +133,29 @@ impl Work<'_> {
     }
 
     /// The bytes to count for results that were stored as `stored` bytes. Their own size is `size`.
+    /// Results whose own code panics here count as they were stored: none of them may be lost.
     pub(crate) fn bytes_of(&self, results: &Results, stored: u64, size: usize) -> u64 {
-        let heap = self.function.heap_of_results(results, results.len()).map_or(stored, |heap| heap.sum);
-        ((size * results.len()) as u64).saturating_add(heap)
+        let measured = catch_unwind(AssertUnwindSafe(|| self.function.heap_of_results(results, results.len())));
+        let heap = measured.unwrap_or_else(|payload| {
+            discard(payload);
+            None
+        });
+        ((size * results.len()) as u64).saturating_add(heap.map_or(stored, |heap| heap.sum))
     }
 
-    /// If the run is durable, keeps the results, and forgets the `lost` items behind them.
-    pub(crate) fn keep(&self, first: usize, results: &Results, lost: usize) {
+    /// Waits until the run's store has written what it holds in memory, and says if there was any.
+    pub(crate) fn waits_for_store(&self) -> bool {
+        self.interrupts.keeper().get().is_some_and(Keeper::wait_until_written)
+    }
+
+    /// If the run is durable, keeps the results up to the one that was to be tried again, and
+    /// forgets the `lost` items behind them.
+    pub(crate) fn keep(&self, first: usize, results: &Results, (lost, cut_at): (usize, Option<usize>)) {
         if let Some(keeper) = self.interrupts.keeper().get() {
+            let end = first + results.len();
+            keeper.disown(cut_at.map_or(end, |cut_at| first + cut_at)..end);
             self.function.keep(keeper, first, results);
-            keeper.forget(first + results.len(), lost);
+            keeper.forget(end, lost);
         }
     }
 
@@ -151,7 +166,7 @@ impl Work<'_> {
         let entered = self.ledger.enter();
         let ran = control.run(started, held, *self, &mut chunk);
         drop(entered);
-        self.keep(start, &chunk.results, ran.lost());
+        self.keep(start, &chunk.results, (ran.lost(), chunk.cut_at.take()));
         control.finish(ran, chunk, job) || job.is_none()
     }
 }

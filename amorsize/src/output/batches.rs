@@ -291,7 +291,20 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         let (mut gone, mut left) = (0, all);
         let mut taken = results.drain(..);
         let mut index = start;
+        let mut untold = None;
         for result in taken.by_ref() {
+            if P::STOPS && !self.open.is_empty() && P::fails(&result) {
+                // The sink may end the run with what is before the failure. Then the next terminal
+                // tells the failure.
+                self.hand_over();
+                if self.open.is_empty() {
+                    gone = all - left;
+                }
+                if self.stopped {
+                    untold = Some(result);
+                    break;
+                }
+            }
             left -= 1;
             index += 1;
             match P::split(result) {
@@ -321,7 +334,8 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
         drop(credit.split(gone, 0));
         if left > 0 {
-            self.left = Some((self.types.results_of(taken.by_ref().collect(), credit), index));
+            let behind = untold.into_iter().chain(taken.by_ref()).collect();
+            self.left = Some((self.types.results_of(behind, credit), index));
         } else {
             self.held.join(credit);
         }

@@ -42,13 +42,9 @@ impl Found {
         Some(((failed.places.first, failed.results), behind))
     }
 
-    /// Leaves the first `keep` results here and returns the others. The bytes of the parts are
-    /// unknown: each has its share.
+    /// Leaves the first `keep` results here and returns the others.
     pub(crate) fn split_off(&mut self, keep: usize) -> Self {
-        let credit = &self.results.credit;
-        let part = (self.results.len() - keep) as u128;
-        let bytes = u128::from(credit.bytes()) * part / credit.results().max(1) as u128;
-        let results = self.results.split_off(keep, bytes as u64);
+        let results = self.results.split_share_off(keep);
         Self { results, places: self.places.split_off(keep), ended_at: None }
     }
 

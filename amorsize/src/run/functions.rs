@@ -116,7 +116,7 @@ where
     let kernel = |quota: Quota<'_, I::Item, Result<T, E>>, function: &F| {
         quota.run(|item| item.map_err(Into::into).and_then(function));
     };
-    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None))
+    Batched::new(items, function, kernel, (Measure::unknown(), Measure::unknown()), Options::new(None)).of_fallible()
 }
 
 /// A run of `function` over `items` that was planned already: its sample has been run, and its

@@ -130,6 +130,18 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
     }
 }
 
+impl<I: IntoIterator<Item = Result<T, N>>, T, N, R, C> Batched<I, R, C> {
+    /// The same run over an input that can fail.
+    pub(crate) fn of_fallible(self) -> Self {
+        #[cfg(feature = "durable")]
+        let shared = Shared { is_error: Some(Result::is_err), ..self.shared };
+        #[cfg(feature = "durable")]
+        return Self { shared, ..self };
+        #[cfg(not(feature = "durable"))]
+        self
+    }
+}
+
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same run with another policy, which decides about results that `fail`.
     pub(crate) fn with_policy<Q>(self, fails: fn(&R) -> bool) -> Batched<I, R, C, Q> {

@@ -78,10 +78,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             Kind::Checkpoint => store.done().iter().map(|done| done.first as usize..done.end() as usize).collect(),
             Kind::Journal => Box::default(),
         };
-        let most_held = self.most_held()?;
+        let (most_held, is_error) = (self.most_held()?, self.shared.is_error);
         store.keep_contents(usize::try_from(most_held).unwrap_or(usize::MAX));
         let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger()));
-        self.source.set_resume(Resume::of_store(durable, store, Arc::clone(&keeper), most_held));
+        self.source.set_resume(Resume::of_store(durable, store, (Arc::clone(&keeper), most_held), is_error));
         self.core.resume(Handle::new(keeper));
         Ok(())
     }
@@ -107,14 +107,13 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             resume.forget_place();
             return Ok(sink);
         }
-        let mut sink = Pausing::begin(sink).map_err(Ok)?;
-        if is_unplaced && sink.place().is_some() {
-            return Err(Err(Error::new(ErrorKind::InvalidOption {
-                option: "journal",
-                value: "that of a run with another sink, which has results that this one lacks".into(),
-                expected: "the same sink, or another directory",
-            })));
+        // The run goes on, perhaps with a new sink. One that told its place loses nothing by going
+        // back there.
+        if let Some(place) = journal.last_place() {
+            return Pausing::go_back(sink, place).map_err(Ok);
         }
+        let mut sink = Pausing::begin(sink).map_err(Ok)?;
+        journal.begin_places(sink.place(), is_unplaced).map_err(Err)?;
         Ok(sink)
     }
 

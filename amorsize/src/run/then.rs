@@ -176,7 +176,7 @@ where
             },
         });
         #[cfg(feature = "durable")]
-        let (mut before, mut next) = (before, next);
+        let (is_error, mut before, mut next) = (before.is_error, before, next);
         #[cfg(feature = "durable")]
         let durable = {
             if let Some(option) = before.keeps().or(next.keeps()) {
@@ -199,6 +199,8 @@ where
         let context = Then { before, next, counts, stages };
         let shared = Shared {
             fails: Some(P::Policy::fails),
+            #[cfg(feature = "durable")]
+            is_error,
             #[cfg(feature = "durable")]
             durable,
             ..Shared::new(context, body, measure)
@@ -364,6 +366,7 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     let mut clock = chunk.clock;
     let mut measured = chunk.measured;
     let outermost = matches!(clock, Clock::Own);
+    let made = chunk.results.len();
     // The end of one item is the beginning of the next.
     let mut ended: Option<Instant> = None;
     shared.types.quota(chunk, count).run(|item| {
@@ -416,6 +419,10 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     });
     if outermost {
         scratch.add_up();
+    }
+    if scratch.take_cut() {
+        // One of these items or more: none of them is kept.
+        chunk.cut_at.get_or_insert(made);
     }
     chunk.clock = clock;
     chunk.measured = measured;

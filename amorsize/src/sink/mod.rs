@@ -15,7 +15,7 @@
 //!
 //! - **To go on after an early end**, lend the sink to the run, and call
 //!   [`write_to`](crate::Batched::write_to) again with the same sink: `run.write_to(&mut sink)`. A
-//!   new sink begins a new file.
+//!   new sink begins a new file, unless the run has a [`journal`](crate::Batched::journal).
 //! - A `path.partial` that exists when a sink begins is from a run that nobody goes on with, and is
 //!   overwritten.
 //! - What exists under the path and is no regular file, such as `/dev/stdout` or any symbolic link,
@@ -318,12 +318,15 @@ pub trait Sink<R> {
 
     /// Makes sure that everything stored so far survives a power cut, and returns the place behind
     /// it: a number that the sink defines. A later process may let a sink [go back](Self::go_back)
-    /// there. `None`, as by default, if the sink has no places, or can't tell one now. The next
-    /// [`batch`](Self::batch) or [`finish`](Self::finish) then returns the reason.
+    /// there. `None`, as by default, if the sink has no places, or can't tell one now: it holds
+    /// results back, or failed, and then the next [`batch`](Self::batch) or
+    /// [`finish`](Self::finish) returns the reason.
     ///
-    /// In a run with a [`journal`](crate::Batched::journal) it is called after each batch. The run
-    /// keeps 16 bytes, within its budget, for each item since the last place: a sink that tells
-    /// none for long leaves less room for results.
+    /// In a run with a [`journal`](crate::Batched::journal) it is called when the sink has begun,
+    /// and after each batch. A sink with places must tell one the first time, such as 0: the run
+    /// takes a sink that tells none then for one without places, whose results are stored as soon
+    /// as `batch` returns. The run keeps 16 bytes, within its budget, for each item since the last
+    /// place: a sink that tells none for long leaves less room for results.
     ///
     /// # Examples
     ///

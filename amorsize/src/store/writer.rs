@@ -69,11 +69,12 @@ impl Drop for Held {
         if !self.shared.maker.is_this_process() {
             return;
         }
+        // Before those that wait for room wake up.
+        (self.shared.settings.on_given)(self.bytes);
         self.shared.held.fetch_sub(self.bytes, Ordering::AcqRel);
         // With the lock: a thread that has just found no room then surely waits, and hears this.
         drop(self.shared.lock());
         self.shared.room.notify_all();
-        (self.shared.settings.on_given)(self.bytes);
     }
 }
 
@@ -97,6 +98,8 @@ struct Queue {
     /// The time at which the first of them came.
     since: Option<Instant>,
     is_over: bool,
+    /// True if what is queued must be written at once.
+    is_urgent: bool,
     failure: Option<Error>,
     /// True while the thread waits, for tests.
     #[cfg(test)]
@@ -121,7 +124,8 @@ impl Shared {
     /// threads that wait for room must not wait for a clock.
     fn is_full(&self, queue: &Queue) -> bool {
         let room = self.held.load(Ordering::Acquire) < self.settings.most_held;
-        queue.bytes >= FRAME || queue.entries.len() >= RUNS || !room && !queue.entries.is_empty()
+        let waits = !room || queue.is_urgent;
+        queue.bytes >= FRAME || queue.entries.len() >= RUNS || waits && !queue.entries.is_empty()
     }
 
     /// Queues something, unless writing has failed.
@@ -246,6 +250,20 @@ impl Writer {
         while !self.has_room() && queue.failure.is_none() {
             queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Returns when all results are written, or writing has failed.
+    pub(crate) fn wait_until_written(&self) {
+        if !self.shared.maker.is_this_process() {
+            return;
+        }
+        let mut queue = self.shared.lock();
+        queue.is_urgent = true;
+        self.shared.queued.notify_one();
+        while self.held() > 0 && queue.failure.is_none() {
+            queue = self.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.is_urgent = false;
     }
 
     /// Fails in a child made by `fork`, which has no such thread.

@@ -98,12 +98,16 @@ fn results_that_a_policy_takes_out_hold_no_bytes() {
     let keeper = scratch.keeper(Kind::Checkpoint, &ledger);
     let push = |encoded: &mut Encoded, item: u64, result: &Option<u64>| Some(encoded.push(item, &(*result)?));
     keeper.note_items(0, (0..1000).map(Some).collect(), false);
-    keeper.keep(push, 0, &[None; 1000]);
+    keeper.keep(Option::is_none, push, 0, &[None; 1000]);
     assert_eq!(ledger.held(), ByteSize::ZERO);
     // Values between them do, until they are written.
     keeper.note_items(1000, (1000..1003).map(Some).collect(), false);
-    keeper.keep(push, 1000, &[None, Some(7), None]);
+    keeper.keep(Option::is_none, push, 1000, &[None, Some(7), None]);
     assert!(ledger.held() > ByteSize::ZERO);
+    // The clock stands, and yet they are written where somebody waits for that.
+    assert!(keeper.wait_until_written());
+    assert_eq!(ledger.held(), ByteSize::ZERO);
+    assert!(!keeper.wait_until_written());
     clock.pass(Duration::from_secs(1));
     keeper.end(1003, false).unwrap();
     assert_eq!(ledger.held(), ByteSize::ZERO);
@@ -166,7 +170,7 @@ fn the_end_of_the_input_is_left_out_while_results_are_missing() {
     let first = keeper();
     scratch.begin_writing(Kind::Checkpoint, &first, Some(1));
     note(&first, 2);
-    first.keep(push, 0, &[1, 2]);
+    first.keep(|_| false, push, 0, &[1, 2]);
     assert!(first.end(2, false).unwrap_err().is_storage());
     // There is room again, and the same run goes on. Nothing is left of it but its end.
     first.begin_part();
@@ -178,7 +182,26 @@ fn the_end_of_the_input_is_left_out_while_results_are_missing() {
     let second = keeper();
     scratch.begin_writing(Kind::Checkpoint, &second, None);
     note(&second, 2);
-    second.keep(push, 0, &[1, 2]);
+    second.keep(|_| false, push, 0, &[1, 2]);
     second.end(2, false).unwrap();
     assert_eq!(state(), (2, Some(2)));
+}
+
+#[test]
+fn kinds_of_results_change_where_those_of_the_store_begin_and_end() {
+    let ledger = Ledger::new(ByteSize::mib(1));
+    let restored = Box::new([3..5, 5..8, 12..20]);
+    let keeper = Keeper::new(Kind::Checkpoint, restored, KeptFigures::default(), &ledger);
+    let changes = |first: usize, mut end: usize| {
+        let mut all = Vec::new();
+        while let Some(change) = keeper.last_change(first..end) {
+            all.push(change);
+            end = change;
+        }
+        all
+    };
+    assert_eq!(changes(0, 30), [20, 12, 8, 3]);
+    assert_eq!(changes(4, 13), [12, 8]);
+    assert_eq!(changes(3, 8), [0; 0]);
+    assert_eq!((changes(8, 12), changes(20, 90)), (Vec::new(), Vec::new()));
 }

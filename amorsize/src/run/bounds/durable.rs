@@ -57,7 +57,7 @@ pub trait HashedItem: Sized {
     fn hash() -> Option<HashOf<Self>>;
 
     /// The function that hashes the items of an input that can fail: an item, or an error in its
-    /// place. No result of an error is kept, so all errors have one hash.
+    /// place. Nothing is kept of an error, so all errors have one hash.
     #[doc(hidden)]
     fn hash_if_given<N>() -> Option<HashOf<Result<Self, N>>>;
 }

@@ -117,9 +117,16 @@ impl Core {
     /// Keeps the results that a terminal did not hand over, the last part first, before all others:
     /// the next terminal begins with them.
     pub(crate) fn put_back(&mut self, left: Vec<Left>) {
-        self.give_away();
-        for (results, start) in left {
+        for (mut results, start) in left {
+            // No batch has results from a store and new ones.
+            if let Some(keeper) = self.tools.interrupts.keeper().get() {
+                while let Some(index) = keeper.last_change(start..start + results.len()) {
+                    self.kept.put_back(results.split_share_off(index - start), index);
+                }
+            }
             self.kept.put_back(results, start);
         }
+        // Last, as it calls code of the user.
+        self.give_away();
     }
 }
