@@ -51,7 +51,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(10);
 
 impl Retry {
-    /// Makes a failed call again at most `times` times, first after about 10 ms, and never after
+    /// Makes a failed call again at most `times` times, first after 5 to 10 ms, and never after
     /// more than 1 s. A run refuses 0.
     ///
     /// # Examples

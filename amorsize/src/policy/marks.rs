@@ -26,7 +26,7 @@ policies! {
     Each
     /// Ends the run at the first error by input order, and the terminal fails with that error. The
     /// values of all items before it are handed over first; no item behind it is started once it is
-    /// known.
+    /// known. [`unordered`](crate::Batched::unordered) ends at the first error that is met instead.
     ///
     /// # Examples
     ///

@@ -434,7 +434,8 @@ impl<I: IntoIterator, T, E, C, P> Batched<I, Result<T, E>, C, P> {
     /// Sets what becomes of the function's errors: [`Stop`](crate::on_error::Stop),
     /// [`Skip`](crate::on_error::Skip), [`Collect`](crate::on_error::Collect), or
     /// [`Each`](crate::on_error::Each) to get every result as it is. From then on the terminals
-    /// give values rather than results; see [`on_error`](crate::policy::on_error).
+    /// give values rather than results; an iterator still gives `Result`s with `Stop` and
+    /// `Collect`. See [`on_error`](crate::policy::on_error).
     ///
     /// The attribute has an option of the same name: `on_error = "skip"`.
     ///

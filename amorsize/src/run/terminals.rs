@@ -83,8 +83,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// # Errors
     ///
     /// When an option was given a value that it does not take, when the run was cancelled or its
-    /// deadline passed, or when an item is too large; with [`Stop`] the function's first error by
-    /// input order, with the index of its item. All values before it were handed over, and the next
+    /// deadline passed, or, with [`Oversize::Error`](crate::Oversize::Error), when an item is
+    /// expected to need more than the budget; with [`Stop`] the function's first error by input
+    /// order, with the index of its item. All values before it were handed over, and the next
     /// terminal goes on after them.
     ///
     /// # Examples
@@ -510,7 +511,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// The report of the last terminal, if it ended early: what was handed over, the items that
     /// were left out by [`Skip`](crate::on_error::Skip) or `on_panic`, time and memory. `None`
-    /// before, and if it ended whole.
+    /// before the first terminal, and after one that ended whole.
     ///
     /// Each terminal reports its own part of the run. Values that
     /// [`collect_into`](Self::collect_into) appended count as items, not as batches. The failures

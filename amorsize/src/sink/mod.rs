@@ -247,8 +247,8 @@ pub trait Sink<R> {
     }
 
     /// Called before [`begin`](Self::begin) or [`go_back`](Self::go_back) if the run has a
-    /// [`journal`](crate::Batched::journal). A sink refuses it if a later process can't go on with
-    /// what it stores. By default it does nothing.
+    /// [`journal`](crate::Batched::journal). Return an error if a later process can't go on with
+    /// what the sink stores. By default it does nothing.
     ///
     /// # Errors
     ///
