@@ -87,7 +87,7 @@ impl Plan {
 
     /// The part of its time, from 0 to 1, that the function waited in the sample: for a device, the
     /// network, a lock or a timer. Time in the queue for a core does not count. `None` if it is
-    /// unknown: the calls were shorter than 50 us, or the system doesn't tell.
+    /// unknown: the calls were shorter than 100 us, or the system doesn't tell.
     ///
     /// # Examples
     ///

@@ -32,7 +32,7 @@ const COLUMNS: usize = 80;
 /// # Ok::<(), amorsize::Error>(())
 /// ```
 ///
-/// The attribute shows `resize ━━━━━━━━━━╸───── 236/360 28/s 4.4 s left, holds 120 MiB of 256 MiB,
+/// The attribute shows `resize ━━━━━━━━━━╸───── 236/360 28/s 5 s left, holds 120 MiB of 256 MiB,
 /// made 1.37 GiB`:
 ///
 /// ```

@@ -69,19 +69,20 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self
     }
 
-    /// Sets the number of workers: the run uses a pool of that size, if the one that it would find
-    /// has another. All calls are then on the threads of that pool, except the first ones, which
-    /// are on the calling thread. The pools of the last four numbers are kept for further runs, and
-    /// others end when no run uses them.
+    /// Sets the number of workers. If the pool that the run would use has another size, the run
+    /// uses a pool of its own with this size. The first calls are on the calling thread, all others
+    /// on that pool. The pools of the last four numbers are kept for further runs, and others end
+    /// when no run uses them.
     ///
-    /// Few items, up to four for each thread, don't wait for the first call: two start together,
-    /// and all threads have one as soon as those two are seen only to wait. Their memory is unknown
-    /// then; a smaller number, or [`in_flight`](Self::in_flight), bounds it.
+    /// If there are few items, up to four for each thread, none is on the calling thread: two calls
+    /// start together, and as soon as both are seen only to wait, every thread gets one. Their
+    /// memory is unknown then; a smaller number, or [`in_flight`](Self::in_flight), bounds it.
     ///
     /// By default the run uses the pool that it is called in, or rayon's global one, as far as the
     /// plan finds it worthwhile: no more threads than can run at a time. That is the least of the
     /// pool's size, the cores that the process may use (by its affinity mask), and its share of
-    /// their time (by a quota of its cgroup).
+    /// their time (by a quota of its cgroup). On other systems than Linux and those of Apple it is
+    /// the pool's size.
     ///
     /// A function that waits, for a device, the network, a lock or a timer, gets more: threads that
     /// sleep need no core. The run finds by itself how many pay, up to 256 or four for each core.
