@@ -124,8 +124,8 @@ impl Report {
     }
 
     /// The problems of the run: resident memory that grew by more than the budget, threads that the
-    /// system refused, types that a feature would count, and files that could not be removed. Each
-    /// call finds them anew.
+    /// system refused, types that a feature would count, results that nothing measures, and files
+    /// that could not be removed. Each call finds them anew.
     ///
     /// # Examples
     ///

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The means by which the bytes of results are measured, best first.
+/// The means by which the bytes of results are measured.
 ///
 /// # Examples
 ///

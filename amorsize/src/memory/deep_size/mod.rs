@@ -116,29 +116,10 @@ mod uuid;
 ///
 /// # Types that have it
 ///
-/// Types of the standard library that own their content; not trait objects such as `Box<dyn
-/// Error>`, which can't tell it. A `Result<T, E>` is measured if its `T` can be, whatever `E` is;
-/// an error without a deep size counts with the type's own size. Features of this crate add types
-/// of others:
-///
-/// | feature | types |
-/// | --- | --- |
-/// | `arrow` | arrays of `arrow-array`, `ArrayRef`, `RecordBatch`; a shared buffer is divided |
-/// | `bytes` | `Bytes`, `BytesMut` |
-/// | `chrono` | dates, times and durations |
-/// | `hashbrown` | `HashMap`, `HashSet`, `HashTable` |
-/// | `image` | `ImageBuffer`, `DynamicImage`, `Frame`, pixels |
-/// | `indexmap` | `IndexMap`, `IndexSet` |
-/// | `nalgebra` | matrices and vectors, dynamic and static; complex numbers |
-/// | `ndarray` | `Array`, `CowArray`, views; complex numbers |
-/// | `num-complex` | `Complex` |
-/// | `serde_json` | `Value`, `Map`, `Number` |
-/// | `smallvec` | `SmallVec` |
-/// | `uuid` | `Uuid` |
-/// | `get-size2` | types with `get_size2::GetSize` but no `DeepSize`, and `Result`s of one |
-///
-/// The last one is a bridge: it counts types that derive `GetSize` for another purpose, or have it
-/// from one of the many crates that `get-size2` knows, without a line of code.
+/// Types of the standard library that own their content; not trait objects such as
+/// `Box<dyn Error>`, which can't tell it. A `Result<T, E>` is measured if its `T` can be, whatever
+/// `E` is; an error without a deep size counts with the type's own size. [Features of this
+/// crate](crate::guide::features#types-of-other-crates) add types of other crates.
 #[diagnostic::on_unimplemented(
     message = "the deep size of `{Self}` is not known",
     label = "this type does not implement `DeepSize`",
