@@ -76,10 +76,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// first.
     ///
     /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error),
-    /// called before this, only the values in them, so an `io::Error` need not be. They become
-    /// bytes without names. So types that serde reads by names or by what it finds can't be stored:
-    /// with `untagged`, `flatten` or `skip_serializing_if`, or with any JSON in them. Serde reads
-    /// a `Vec<u8>` byte by byte: use `serde_bytes` for large ones.
+    /// called before this, only the values in them, so an `io::Error` need not be. They are stored
+    /// as bytes without names. So types with serde's `tag`, `untagged` or `flatten`, or with a
+    /// `serde_json::Value` in them, can't be stored: the first result is read back to find that
+    /// out. Nor can a result that leaves a field out by `skip_serializing_if`. Serde reads a
+    /// `Vec<u8>` byte by byte: use `serde_bytes` for large ones.
     ///
     /// See the guide's page [`runs_that_survive`](crate::guide::runs_that_survive).
     ///

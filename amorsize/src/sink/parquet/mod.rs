@@ -59,8 +59,8 @@ const PARTS: usize = 16;
 /// # Places
 ///
 /// A later process can't go on with a Parquet file, because the index of its contents is at its
-/// end. So [`place`](Sink::place) is refused: instead of a `journal` use a `checkpoint`, which
-/// hands the results of earlier processes over again.
+/// end. So it has no [`place`](Sink::place), and a run with a `journal` is refused: use a
+/// `checkpoint`, which hands the results of earlier processes over again.
 ///
 /// # Examples
 ///
