@@ -22,7 +22,7 @@ pub(crate) struct RawChunk {
     /// True if the code that tells an item's bytes panicked.
     pub(crate) is_unmeasurable: bool,
     /// The number of results before the first one that was to be tried again, if the run ended
-    /// first.
+    /// first. See [`take_cut`](Self::take_cut).
     pub(crate) cut_at: Option<usize>,
     /// Bytes that the results of a pipeline's last call own, and bytes that the call needed.
     pub(crate) measured: Heap,
@@ -72,6 +72,16 @@ impl RawChunk {
             // A pipeline has measured its results as they were made.
             None => self.measured,
         }
+    }
+
+    /// Takes out the number of results before the first one that was to be tried again, if the run
+    /// ended first. Where that was in a stage of a pipeline, it is 0: no result is known to be
+    /// whole.
+    pub(crate) fn take_cut(&mut self) -> Option<usize> {
+        let cut = self.cut_at.take();
+        let Some(scratch) = &mut self.scratch else { return cut };
+        let of_parts = [&mut scratch.before, &mut scratch.next].map(|part| part.take_cut());
+        if of_parts.iter().any(Option::is_some) { Some(0) } else { cut }
     }
 
     /// Moves results from a collection's allocation to one of their own, so that the collection can
@@ -162,12 +172,6 @@ impl Scratch {
     pub(crate) fn new(parts: [Box<RawChunk>; 2], counts: [Option<Arc<StageCounts>>; 2]) -> Box<Self> {
         let [before, next] = parts;
         Box::new(Self { before, next, pace: Pace::default(), at: None, tallies: Default::default(), counts })
-    }
-
-    /// True if a call of a part was to be tried again, but the run ended first.
-    pub(crate) fn take_cut(&mut self) -> bool {
-        let cut = [&mut self.before, &mut self.next].map(|part| part.cut_at.take());
-        cut.iter().any(Option::is_some)
     }
 
     pub(crate) fn tally(&mut self, part: Part) -> &mut Tally {

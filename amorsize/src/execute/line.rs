@@ -120,7 +120,7 @@ impl Line<'_> {
         }
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
-        (chunk.is_unmeasurable, chunk.cut_at) = (false, None);
+        chunk.is_unmeasurable = false;
         if !self.stock.ended {
             match catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, way))) {
                 // An iterator that returned `None` is not asked again, as it need not be fused.
@@ -225,7 +225,7 @@ impl Line<'_> {
         let results = chunk.results.take();
         done.stretch.items = results.len();
         done.is_lost = waiting - chunk.items() > results.len();
-        done.cut_at = chunk.cut_at.take();
+        done.cut_at = work.cut_of(&mut chunk);
         self.stock.hold(chunk);
         (done, results)
     }

@@ -148,6 +148,13 @@ impl Work<'_> {
         self.interrupts.keeper().get().is_some_and(Keeper::wait_until_written)
     }
 
+    /// The number of results of a chunk before the first one that was to be tried again, if the run
+    /// is durable and ended first.
+    pub(crate) fn cut_of(&self, chunk: &mut RawChunk) -> Option<usize> {
+        self.interrupts.keeper().get()?;
+        chunk.take_cut()
+    }
+
     /// If the run is durable, keeps the results up to the one that was to be tried again, and
     /// forgets the `lost` items behind them.
     pub(crate) fn keep(&self, first: usize, results: &Results, (lost, cut_at): (usize, Option<usize>)) {
@@ -166,7 +173,8 @@ impl Work<'_> {
         let entered = self.ledger.enter();
         let ran = control.run(started, held, *self, &mut chunk);
         drop(entered);
-        self.keep(start, &chunk.results, (ran.lost(), chunk.cut_at.take()));
+        let cut_at = self.cut_of(&mut chunk);
+        self.keep(start, &chunk.results, (ran.lost(), cut_at));
         control.finish(ran, chunk, job) || job.is_none()
     }
 }

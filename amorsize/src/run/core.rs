@@ -243,10 +243,11 @@ impl Core {
     }
 
     /// Gives the parts that go into another run, as one of its stages.
-    pub(crate) fn into_parts(self) -> CoreParts {
-        let Self { mut engine, tools, stages, callback, lends_callback, print_plan, .. } = self;
-        let lent = engine.take_teller().filter(|_| lends_callback).map(Teller::into_callback);
-        let callback = callback.or(lent);
+    pub(crate) fn into_parts(mut self) -> CoreParts {
+        if self.lends_callback {
+            self.callback = self.engine.take_teller().map(Teller::into_callback);
+        }
+        let Self { engine, tools, stages, callback, print_plan, .. } = self;
         CoreParts { options: engine.into_options(), interrupts: tools.interrupts, stages, callback, print_plan }
     }
 

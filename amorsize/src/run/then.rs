@@ -366,7 +366,6 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     let mut clock = chunk.clock;
     let mut measured = chunk.measured;
     let outermost = matches!(clock, Clock::Own);
-    let made = chunk.results.len();
     // The end of one item is the beginning of the next.
     let mut ended: Option<Instant> = None;
     shared.types.quota(chunk, count).run(|item| {
@@ -419,10 +418,6 @@ fn run_stages<T, R, C, M, N, D, P, Q>(
     });
     if outermost {
         scratch.add_up();
-    }
-    if scratch.take_cut() {
-        // One of these items or more: none of them is kept.
-        chunk.cut_at.get_or_insert(made);
     }
     chunk.clock = clock;
     chunk.measured = measured;
