@@ -76,7 +76,7 @@ fn a_panic_before_a_sample_is_given_loses_no_result() {
         UNTIL_ENTERED.store(until, Relaxed);
         let outcome = catch_unwind(AssertUnwindSafe(|| run.collect::<Vec<_>>()));
         UNTIL_ENTERED.store(NEVER, Relaxed);
-        let all = outcome.map_or_else(|_| run.collect::<Vec<_>>(), |all| all);
+        let all = outcome.unwrap_or_else(|_| run.collect::<Vec<_>>());
         assert_eq!(all.unwrap(), (0..100).collect::<Vec<_>>());
     }
 }

@@ -159,6 +159,10 @@ pub fn failing(x: u64) -> Result<String, String> {
 
 /// Fails for item 0 after the events within its call, if there are any.
 ///
+/// # Errors
+///
+/// For item 0, then.
+///
 /// # Panics
 ///
 /// When the file of calls can't be written.
