@@ -155,3 +155,19 @@ fn items_that_a_run_skips_are_skipped_once() {
         assert_eq!(got, expected);
     }
 }
+
+#[test]
+fn a_panic_of_the_last_item_that_is_skipped_is_told() {
+    struct Item(bool);
+
+    impl Drop for Item {
+        fn drop(&mut self) {
+            assert!(!self.0, "drop");
+        }
+    }
+
+    let items: Vec<_> = (0..10).map(|x| Item(x == 9)).collect();
+    let mut run = process_in_batches(|_: Item| (), items).skip_first(10);
+    assert!(caught(|| run.for_each_batch(drop)).is_err());
+    assert_eq!(run.for_each_batch(drop).unwrap().items(), 0);
+}

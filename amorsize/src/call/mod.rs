@@ -44,8 +44,8 @@ pub(crate) trait Function: Sync {
     /// The facts about the types of items and results.
     fn facts(&self) -> Facts;
 
-    /// Keeps the results of the items from `first` on, if the run keeps results.
-    fn keep(&self, keeper: &Keeper, first: usize, results: &Results);
+    /// Keeps the first `count` results, of the items from `first` on, if the run keeps results.
+    fn keep(&self, keeper: &Keeper, first: usize, results: &Results, count: usize);
 }
 
 impl dyn Function + '_ {
@@ -293,20 +293,20 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
     }
 
     #[cfg(feature = "durable")]
-    fn keep(&self, keeper: &Keeper, first: usize, results: &Results) {
+    fn keep(&self, keeper: &Keeper, first: usize, results: &Results, count: usize) {
         if let Some((_, codec)) = self.durable.as_ref().and_then(|durable| durable.checkpoint.as_ref()) {
             let results = self.types.last_of(results, results.len());
             keeper.keep(
                 |result| self.takes_out(result),
                 |encoded, item, result| self.push(codec, encoded, item, result),
                 first,
-                results,
+                &results[..count],
             );
         }
     }
 
     #[cfg(not(feature = "durable"))]
-    fn keep(&self, _keeper: &Keeper, _first: usize, _results: &Results) {}
+    fn keep(&self, _keeper: &Keeper, _first: usize, _results: &Results, _count: usize) {}
 }
 
 /// Lends a function to other threads. It is made where the types are known to allow that, and is

@@ -376,13 +376,17 @@ impl Keeper {
     /// Notes that these items have results that are not kept, and are not done when the sink has
     /// them: the next run calls them again.
     pub(crate) fn disown(&self, items: Range<usize>) {
-        if !items.is_empty() {
-            self.with_hashes(|all| {
-                let mut noted = all.take(items.start, items.len());
+        if items.is_empty() {
+            return;
+        }
+        self.lack();
+        self.with_hashes(|all| {
+            let mut noted = all.take(items.start, items.len());
+            if self.is_journal() {
                 noted.hashes.iter_mut().for_each(|hash| *hash = None);
                 all.note(items.start, noted);
-            });
-        }
+            }
+        });
     }
 
     /// Notes that the sink has the results of these items, which are in order.
@@ -466,6 +470,11 @@ impl Keeper {
     pub(crate) fn go_on_from(&self, place: u64) {
         let mut places = lock(&self.places);
         (places.are_told, places.begins_at, places.last) = (true, Some(place), Some(place));
+    }
+
+    /// True if the sink has places.
+    pub(super) fn has_places(&self) -> bool {
+        lock(&self.places).are_told
     }
 
     /// The place behind everything that this run's sink has, if it told one.

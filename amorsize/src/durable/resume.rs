@@ -182,6 +182,9 @@ impl<T, R> Resume<T, R> {
         most: usize,
         how: (&mut Asks, Way),
     ) -> bool {
+        if let Some(payload) = self.panic.take() {
+            resume_unwind(payload);
+        }
         if self.next < self.durable.skip_first.max(self.begins_at) {
             return false;
         }
@@ -205,9 +208,11 @@ impl<T, R> Resume<T, R> {
         let mut hashes = VecDeque::new();
         let mut panic: Option<Payload> = None;
         let (durable, hasher) = (&self.durable, &mut self.hasher);
-        let is_error = self.is_error;
-        // An item that can't be hashed runs, but is not kept, and neither is an error of the input.
-        // The panic goes on once the item is in the chunk, and no further item is taken before that.
+        // An error of the input is not kept, but that a sink with places has it is noted: without
+        // it there would be no later place.
+        let is_error = self.is_error.filter(|_| !kept.keeper.has_places());
+        // An item that can't be hashed runs, but is not kept. The panic goes on once the item is in
+        // the chunk, and no further item is taken before that.
         let hash = |item: &T| {
             let hash = catch_unwind(AssertUnwindSafe(|| durable.hash_item(item, hasher)));
             let hash = hash.map_err(|payload| panic = Some(payload)).ok();

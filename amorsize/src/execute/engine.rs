@@ -265,8 +265,10 @@ impl Engine {
             watch.rebase(self.ledger.held());
         }
         // The baseline moves, so that results kept by the caller do not count as growth of the
-        // rest.
-        self.read_resident();
+        // rest. A terminal that ends has more to tell than a panic of the user's code that tells
+        // the memory.
+        let read = catch_unwind(AssertUnwindSafe(|| self.read_resident()));
+        read.unwrap_or_else(discard);
         self.resident_most = 0;
         if let Some(Workers { control, .. }) = self.workers.as_deref() {
             control.rebase();
@@ -399,12 +401,7 @@ impl Engine {
 
     pub(super) fn read_resident(&mut self) {
         if matches!(self.measured_by, MeasuredBy::Resident | MeasuredBy::Unmeasured) {
-            // A panic of this code of the user waits until the results in hand are put away.
-            let read = catch_unwind(AssertUnwindSafe(|| source::current().resident()));
-            self.resident = match read {
-                Ok(read) => read.map(ByteSize::as_u64),
-                Err(payload) => return self.delay(Ended::Panic(payload)),
-            };
+            self.resident = source::current().resident().map(ByteSize::as_u64);
             self.measured_by = if self.resident.is_some() { MeasuredBy::Resident } else { MeasuredBy::Unmeasured };
         }
     }

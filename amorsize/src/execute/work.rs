@@ -159,9 +159,9 @@ impl Work<'_> {
     /// forgets the `lost` items behind them.
     pub(crate) fn keep(&self, first: usize, results: &Results, (lost, cut_at): (usize, Option<usize>)) {
         if let Some(keeper) = self.interrupts.keeper().get() {
-            let end = first + results.len();
-            keeper.disown(cut_at.map_or(end, |cut_at| first + cut_at)..end);
-            self.function.keep(keeper, first, results);
+            let (kept, end) = (cut_at.unwrap_or(results.len()), first + results.len());
+            self.function.keep(keeper, first, results, kept);
+            keeper.disown(first + kept..end);
             keeper.forget(end, lost);
         }
     }

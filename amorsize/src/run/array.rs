@@ -213,6 +213,8 @@ impl<T, R, C> Runs<T, R, C> {
             None => Some(outcome?),
         };
         run.core.end_part();
+        // A keeper that has failed is not that of the next task.
+        run.core.resume(Handle::default());
         let Batched { source, mut shared, core, .. } = run;
         shared.durable = None;
         shares.give_back(source.into_rest())?;

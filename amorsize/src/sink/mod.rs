@@ -15,7 +15,8 @@
 //!
 //! - **To go on after an early end**, lend the sink to the run, and call
 //!   [`write_to`](crate::Batched::write_to) again with the same sink: `run.write_to(&mut sink)`. A
-//!   new sink begins a new file, unless the run has a [`journal`](crate::Batched::journal).
+//!   new sink begins a new file; with a [`journal`](crate::Batched::journal) it goes on behind the
+//!   last place that the one before told.
 //! - A `path.partial` that exists when a sink begins is from a run that nobody goes on with, and is
 //!   overwritten.
 //! - What exists under the path and is no regular file, such as `/dev/stdout` or any symbolic link,
