@@ -30,8 +30,9 @@ const HANGS: Duration = Duration::from_secs(600);
 /// others. Their results stay with the chunk until it ends.
 const BESIDE: u64 = 100;
 const BYTES: usize = 128;
-/// The most bytes that a result has in the file: its number and its length come before it.
-const STORED: u64 = BYTES as u64 + 5;
+/// The bytes that a result has in the file: its number and its length come before it, with two
+/// bytes each. (The first and the last ones have one less or more.)
+const STORED: u64 = BYTES as u64 + 4;
 
 /// A result of `BYTES` bytes, which compression makes no smaller.
 fn result(x: u64) -> (u64, Vec<u8>) {
