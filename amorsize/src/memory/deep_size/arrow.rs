@@ -11,40 +11,27 @@ use arrow_data::ArrayData;
 
 use super::DeepSize;
 
-macro_rules! arrays {
-    ($([$($generics:tt)*] $array:ty),* $(,)?) => {$(
-        impl<$($generics)*> DeepSize for $array {
-            fn heap_size(&self) -> usize {
-                array(self)
-            }
-        }
-    )*};
-}
-
-arrays!(
-    [] dyn Array,
-    [] BooleanArray,
-    [K: ArrowDictionaryKeyType] DictionaryArray<K>,
-    [] FixedSizeBinaryArray,
-    [] FixedSizeListArray,
-    [T: ByteArrayType] GenericByteArray<T>,
-    [T: ByteViewType + ?Sized] GenericByteViewArray<T>,
-    [O: OffsetSizeTrait] GenericListArray<O>,
-    [O: OffsetSizeTrait] GenericListViewArray<O>,
-    [] MapArray,
-    [] NullArray,
-    [T: ArrowPrimitiveType] PrimitiveArray<T>,
-    [R: RunEndIndexType] RunArray<R>,
-    [] StructArray,
-    [] UnionArray,
-);
-
-impl DeepSize for RecordBatch {
-    fn heap_size(&self) -> usize {
-        let columns = self.columns().iter().map(DeepSize::deep_size).sum::<usize>();
-        let schema = self.schema_ref();
+owning! {
+    [] dyn Array, |this| array(this);
+    [] BooleanArray, |this| array(this);
+    [K: ArrowDictionaryKeyType] DictionaryArray<K>, |this| array(this);
+    [] FixedSizeBinaryArray, |this| array(this);
+    [] FixedSizeListArray, |this| array(this);
+    [T: ByteArrayType] GenericByteArray<T>, |this| array(this);
+    [T: ByteViewType + ?Sized] GenericByteViewArray<T>, |this| array(this);
+    [O: OffsetSizeTrait] GenericListArray<O>, |this| array(this);
+    [O: OffsetSizeTrait] GenericListViewArray<O>, |this| array(this);
+    [] MapArray, |this| array(this);
+    [] NullArray, |this| array(this);
+    [T: ArrowPrimitiveType] PrimitiveArray<T>, |this| array(this);
+    [R: RunEndIndexType] RunArray<R>, |this| array(this);
+    [] StructArray, |this| array(this);
+    [] UnionArray, |this| array(this);
+    [] RecordBatch, |this| {
+        let columns = this.columns().iter().map(DeepSize::deep_size).sum::<usize>();
+        let schema = this.schema_ref();
         columns + schema.fields.size() / Arc::strong_count(schema)
-    }
+    };
 }
 
 /// The buffers, and the structs beside them.

@@ -2,18 +2,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::DeepSize;
 
-impl DeepSize for Bytes {
-    fn heap_size(&self) -> usize {
-        // Neither the allocation nor its number of owners can be seen. Owners that split it among
-        // them count it once together, by length.
-        self.len()
-    }
-}
-
-impl DeepSize for BytesMut {
-    fn heap_size(&self) -> usize {
-        self.capacity()
-    }
+owning! {
+    // Neither the allocation nor its number of owners can be seen. Owners that split it among them
+    // count it once together, by length.
+    [] Bytes, |this| this.len();
+    [] BytesMut, |this| this.capacity();
 }
 
 #[cfg(test)]

@@ -2,23 +2,13 @@ use hashbrown::{HashMap, HashSet, HashTable};
 
 use super::{DeepSize, elements, hash_table, pairs};
 
-// A map's `allocation_size` would tell the same, but only if its keys can be hashed.
-impl<K: DeepSize, V: DeepSize, S> DeepSize for HashMap<K, V, S> {
-    fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<(K, V)>()).saturating_add(pairs(self))
-    }
-}
-
-impl<T: DeepSize, S> DeepSize for HashSet<T, S> {
-    fn heap_size(&self) -> usize {
-        hash_table(self.capacity(), size_of::<T>()).saturating_add(elements(self))
-    }
-}
-
-impl<T: DeepSize> DeepSize for HashTable<T> {
-    fn heap_size(&self) -> usize {
-        self.allocation_size().saturating_add(elements(self))
-    }
+owning! {
+    // A map's `allocation_size` would tell the same, but only if its keys can be hashed.
+    [K: DeepSize, V: DeepSize, S] HashMap<K, V, S>, |this| {
+        hash_table(this.capacity(), size_of::<(K, V)>()).saturating_add(pairs(this))
+    };
+    [T: DeepSize, S] HashSet<T, S>, |this| hash_table(this.capacity(), size_of::<T>()).saturating_add(elements(this));
+    [T: DeepSize] HashTable<T>, |this| this.allocation_size().saturating_add(elements(this));
 }
 
 #[cfg(test)]

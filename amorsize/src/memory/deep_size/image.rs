@@ -2,23 +2,11 @@ use image::{DynamicImage, Frame, ImageBuffer, Luma, LumaA, Pixel, Rgb, Rgba};
 
 use super::DeepSize;
 
-impl<P: Pixel> DeepSize for ImageBuffer<P, Vec<P::Subpixel>> {
-    fn heap_size(&self) -> usize {
-        self.as_raw().capacity() * size_of::<P::Subpixel>()
-    }
-}
-
-impl DeepSize for DynamicImage {
-    fn heap_size(&self) -> usize {
-        // More variants may come, and all of them have bytes.
-        self.as_bytes().len()
-    }
-}
-
-impl DeepSize for Frame {
-    fn heap_size(&self) -> usize {
-        self.buffer().heap_size()
-    }
+owning! {
+    [P: Pixel] ImageBuffer<P, Vec<P::Subpixel>>, |this| this.as_raw().capacity() * size_of::<P::Subpixel>();
+    // More variants may come, and all of them have bytes.
+    [] DynamicImage, |this| this.as_bytes().len();
+    [] Frame, |this| this.buffer().heap_size();
 }
 
 owns_nothing_generic!([T] Luma<T>, [T] LumaA<T>, [T] Rgb<T>, [T] Rgba<T>);

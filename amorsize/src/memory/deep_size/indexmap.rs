@@ -2,16 +2,13 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::{DeepSize, elements, hash_table, pairs};
 
-impl<K: DeepSize, V: DeepSize, S> DeepSize for IndexMap<K, V, S> {
-    fn heap_size(&self) -> usize {
-        table(self.capacity(), size_of::<(usize, K, V)>()).saturating_add(pairs(self))
-    }
-}
-
-impl<T: DeepSize, S> DeepSize for IndexSet<T, S> {
-    fn heap_size(&self) -> usize {
-        table(self.capacity(), size_of::<(usize, T)>()).saturating_add(elements(self))
-    }
+owning! {
+    [K: DeepSize, V: DeepSize, S] IndexMap<K, V, S>, |this| {
+        table(this.capacity(), size_of::<(usize, K, V)>()).saturating_add(pairs(this))
+    };
+    [T: DeepSize, S] IndexSet<T, S>, |this| {
+        table(this.capacity(), size_of::<(usize, T)>()).saturating_add(elements(this))
+    };
 }
 
 /// A vector of entries, each with its hash, and a hash table of indices into it.

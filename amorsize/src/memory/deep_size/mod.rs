@@ -18,6 +18,32 @@ macro_rules! owns_nothing_generic {
     )*};
 }
 
+/// Types that can own bytes whatever their content, each with the number of them.
+macro_rules! owning {
+    ($([$($generics:tt)*] $type:ty, |$this:ident| $heap:expr;)*) => {$(
+        impl<$($generics)*> DeepSize for $type {
+            fn heap_size(&self) -> usize {
+                let $this = self;
+                $heap
+            }
+        }
+    )*};
+}
+
+/// Types around one or two others of the same heap size, each with the way to reach them.
+macro_rules! around {
+    ($([$($name:ident),*] $type:ty, |$this:ident| $heap:expr;)*) => {$(
+        impl<$($name: DeepSize),*> DeepSize for $type {
+            const OWNS_HEAP: bool = $($name::OWNS_HEAP)||*;
+
+            fn heap_size(&self) -> usize {
+                let $this = self;
+                $heap
+            }
+        }
+    )*};
+}
+
 #[cfg(feature = "arrow")]
 mod arrow;
 #[cfg(feature = "bytes")]

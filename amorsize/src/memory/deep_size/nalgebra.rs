@@ -2,10 +2,8 @@ use nalgebra::{ArrayStorage, Dim, Matrix, VecStorage};
 
 use super::{DeepSize, elements};
 
-impl<T: DeepSize, R: Dim, C: Dim> DeepSize for Matrix<T, R, C, VecStorage<T, R, C>> {
-    fn heap_size(&self) -> usize {
-        self.data.as_vec().heap_size()
-    }
+owning! {
+    [T: DeepSize, R: Dim, C: Dim] Matrix<T, R, C, VecStorage<T, R, C>>, |this| this.data.as_vec().heap_size();
 }
 
 impl<T: DeepSize, R, C, const ROWS: usize, const COLUMNS: usize> DeepSize

@@ -2,16 +2,11 @@ use ndarray::{Array, ArrayBase, ArrayView, ArrayViewMut, CowArray, Data, Dimensi
 
 use super::{DeepSize, elements};
 
-impl<A: DeepSize, D: Dimension> DeepSize for Array<A, D> {
-    fn heap_size(&self) -> usize {
-        (extent(self) * size_of::<A>()).saturating_add(elements(self))
-    }
-}
-
-impl<A: DeepSize, D: Dimension> DeepSize for CowArray<'_, A, D> {
-    fn heap_size(&self) -> usize {
-        if self.is_owned() { (extent(self) * size_of::<A>()).saturating_add(elements(self)) } else { 0 }
-    }
+owning! {
+    [A: DeepSize, D: Dimension] Array<A, D>, |this| (extent(this) * size_of::<A>()).saturating_add(elements(this));
+    ['a, A: DeepSize, D: Dimension] CowArray<'a, A, D>, |this| {
+        if this.is_owned() { (extent(this) * size_of::<A>()).saturating_add(elements(this)) } else { 0 }
+    };
 }
 
 // `ArcArray` doesn't tell its number of owners, so it has no deep size.

@@ -2,12 +2,8 @@ use num_complex::Complex;
 
 use super::DeepSize;
 
-impl<T: DeepSize> DeepSize for Complex<T> {
-    const OWNS_HEAP: bool = T::OWNS_HEAP;
-
-    fn heap_size(&self) -> usize {
-        self.re.heap_size().saturating_add(self.im.heap_size())
-    }
+around! {
+    [T] Complex<T>, |this| this.re.heap_size().saturating_add(this.im.heap_size());
 }
 
 #[cfg(test)]

@@ -2,24 +2,18 @@ use serde_json::{Map, Number, Value};
 
 use super::{DeepSize, b_tree, pairs};
 
-impl DeepSize for Value {
-    fn heap_size(&self) -> usize {
-        match self {
-            Self::Null | Self::Bool(_) | Self::Number(_) => 0,
-            Self::String(text) => text.heap_size(),
-            Self::Array(values) => values.heap_size(),
-            Self::Object(map) => map.heap_size(),
-        }
-    }
-}
-
-impl DeepSize for Map<String, Value> {
-    fn heap_size(&self) -> usize {
-        // With serde_json's feature `preserve_order` it is an index map, which this crate can't see
-        // and which takes about as much.
-        let nodes = b_tree(self.len(), size_of::<String>() + size_of::<Value>());
-        nodes.saturating_add(pairs(self))
-    }
+owning! {
+    [] Value, |this| match this {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.heap_size(),
+        Value::Array(values) => values.heap_size(),
+        Value::Object(map) => map.heap_size(),
+    };
+    // With serde_json's feature `preserve_order` it is an index map, which this crate can't see and
+    // which takes about as much.
+    [] Map<String, Value>, |this| {
+        b_tree(this.len(), size_of::<String>() + size_of::<Value>()).saturating_add(pairs(this))
+    };
 }
 
 // With the feature `arbitrary_precision` it owns its digits, which this crate can't see.

@@ -2,11 +2,11 @@ use smallvec::{Array, SmallVec};
 
 use super::{DeepSize, elements};
 
-impl<A: Array<Item: DeepSize>> DeepSize for SmallVec<A> {
-    fn heap_size(&self) -> usize {
-        let buffer = if self.spilled() { self.capacity() * size_of::<A::Item>() } else { 0 };
-        buffer.saturating_add(elements(self))
-    }
+owning! {
+    [A: Array<Item: DeepSize>] SmallVec<A>, |this| {
+        let buffer = if this.spilled() { this.capacity() * size_of::<A::Item>() } else { 0 };
+        buffer.saturating_add(elements(this))
+    };
 }
 
 #[cfg(test)]

@@ -167,18 +167,6 @@ impl<T: DeepSize, const N: usize> DeepSize for [T; N] {
     }
 }
 
-/// Types that can own bytes whatever their content, each with the number of them.
-macro_rules! owning {
-    ($([$($generics:tt)*] $type:ty, |$this:ident| $heap:expr;)*) => {$(
-        impl<$($generics)*> DeepSize for $type {
-            fn heap_size(&self) -> usize {
-                let $this = self;
-                $heap
-            }
-        }
-    )*};
-}
-
 owning! {
     [] String, |this| this.capacity();
     [] OsString, |this| this.capacity();
@@ -219,20 +207,6 @@ impl<B: ?Sized + ToOwned<Owned: DeepSize>> DeepSize for Cow<'_, B> {
             Cow::Owned(owned) => owned.heap_size(),
         }
     }
-}
-
-/// Types around one or two others of the same heap size, each with the way to reach them.
-macro_rules! around {
-    ($([$($name:ident),*] $type:ty, |$this:ident| $heap:expr;)*) => {$(
-        impl<$($name: DeepSize),*> DeepSize for $type {
-            const OWNS_HEAP: bool = $($name::OWNS_HEAP)||*;
-
-            fn heap_size(&self) -> usize {
-                let $this = self;
-                $heap
-            }
-        }
-    )*};
 }
 
 around! {
