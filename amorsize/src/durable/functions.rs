@@ -4,7 +4,7 @@ use std::any::type_name;
 use std::hash::Hasher;
 
 use crate::code::{Code, HashesOne, Listener, Tell};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::store::{Identity, Kind, StableHasher};
 
 pub(super) const NEW_VERSION: &str = "a number or a text, and another one when the results change";
@@ -100,19 +100,19 @@ impl Functions {
         version: Option<&String>,
         result: &str,
     ) -> Result<Identity, Error> {
-        let refuse = |value, expected| Err(Error::new(ErrorKind::InvalidOption { option, value, expected }));
         if let Some((function, parameter)) = self.unhashed() {
-            return refuse(
+            return Err(Error::invalid_option(
+                option,
                 format!("given with the shared parameter `{parameter}` of `{function}`, which is not `Hash`"),
                 "a type that is `Hash` (a trait object by `impl Hash for dyn Trait + '_`), or the attribute's `ignore(..)` where results don't depend on it",
-            );
+            ));
         }
         let Some((tokens, version)) = self.code(version) else {
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: "version",
-                value: format!("left out with `{option}` and a closure"),
-                expected: NEW_VERSION,
-            }));
+            return Err(Error::invalid_option(
+                "version",
+                format!("left out with `{option}` and a closure"),
+                NEW_VERSION,
+            ));
         };
         Ok(Identity {
             kind,

@@ -498,11 +498,11 @@ impl Keeper {
 
 /// Refuses a sink with places for a journal of a sink without: it would lack results.
 fn another_sink() -> Error {
-    Error::new(ErrorKind::InvalidOption {
-        option: "journal",
-        value: "that of a run with another sink, which has results that this one lacks".into(),
-        expected: "the same sink, or another directory",
-    })
+    Error::invalid_option(
+        "journal",
+        "that of a run with another sink, which has results that this one lacks",
+        "the same sink, or another directory",
+    )
 }
 
 /// The hashes of items that were pulled and are not kept yet. Each entry is for consecutive items,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::codec::Codec;
 use super::functions::{Functions, NEW_VERSION};
 use crate::code::HashOf;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::store::{Identity, Kind, StableHasher};
 use crate::units::{ByteSize, MOST_BYTES};
 
@@ -137,11 +137,11 @@ impl<T, R> Durable<T, R> {
         let Some((_, kind)) = self.place() else { return Ok(None) };
         let option = name_of(kind);
         if self.key.is_none() && self.hash.is_none() {
-            return Err(Error::new(ErrorKind::InvalidOption {
+            return Err(Error::invalid_option(
                 option,
-                value: "given with the `key` of a stage".into(),
-                expected: "`key` on the whole, before this",
-            }));
+                "given with the `key` of a stage",
+                "`key` on the whole, before this",
+            ));
         }
         let mut functions = Functions::default();
         tell(&mut functions);
@@ -155,11 +155,11 @@ impl<T, R> Durable<T, R> {
         if self.journal.is_none() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::InvalidOption {
-            option: "journal",
-            value: "given to a terminal without a sink".into(),
-            expected: "`for_each_batch` or another terminal with a sink, or `checkpoint` to have the results kept",
-        }))
+        Err(Error::invalid_option(
+            "journal",
+            "given to a terminal without a sink",
+            "`for_each_batch` or another terminal with a sink, or `checkpoint` to have the results kept",
+        ))
     }
 
     /// Takes the settings of a pipeline: those of its input, and those of its files without their
@@ -201,9 +201,7 @@ impl<T, R> Durable<T, R> {
 
     /// Refuses invalid settings.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let refuse = |option, value: &str, expected| {
-            Err(Error::new(ErrorKind::InvalidOption { option, value: value.into(), expected }))
-        };
+        let refuse = |option, value: &str, expected| Err(Error::invalid_option(option, value, expected));
         if self.checkpoint.is_some() && self.journal.is_some() {
             return refuse("journal", "given beside `checkpoint`", "one of the two");
         }

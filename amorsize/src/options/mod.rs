@@ -174,6 +174,18 @@ impl Options {
         self.on_panic
     }
 
+    /// Sets how a failed call is made again.
+    pub(crate) fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Sets the memory budget.
+    pub(crate) fn max_memory(mut self, max_memory: MaxMemory) -> Self {
+        self.max_memory = Some(max_memory);
+        self
+    }
+
     /// The options of a pipeline: those so far, joined with those of its next stage. Each stage
     /// keeps its own `retry`.
     pub(crate) fn join(self, next: Self) -> Self {
@@ -208,10 +220,6 @@ impl Options {
         joined
     }
 
-    pub(crate) fn set_retry(&mut self, retry: Retry) {
-        self.retry = Some(retry);
-    }
-
     /// Lets the terminal fail because of a value that was refused.
     pub(crate) fn refuse(&mut self, error: &Error) {
         self.refused.get_or_insert_with(|| error.kind().clone());
@@ -232,10 +240,6 @@ impl Options {
 
     pub(crate) fn refuses_oversize(&self) -> bool {
         self.oversize == Oversize::Error
-    }
-
-    pub(crate) fn set_max_memory(&mut self, max_memory: MaxMemory) {
-        self.max_memory = Some(max_memory);
     }
 
     /// Refuses values that no run can use.
@@ -322,11 +326,8 @@ mod tests {
         }
         assert!(refused(&stated("12 bananas")).contains("\"12 bananas\""));
         assert!(refused(&stated(ByteSize::ZERO)).contains("can't be 0 B"));
-        let mut options = Options::new(None);
-        options.set_retry(Retry::new(0));
-        assert!(refused(&options).starts_with("`retry` can't be 0"));
-        options.set_retry(Retry::new(1));
-        assert!(options.check().is_ok());
+        assert!(refused(&Options::new(None).retry(Retry::new(0))).starts_with("`retry` can't be 0"));
+        assert!(Options::new(None).retry(Retry::new(1)).check().is_ok());
     }
 
     #[test]
@@ -355,8 +356,6 @@ mod tests {
 
     #[test]
     fn what_a_stage_does_not_take_is_refused_whatever_the_others_state() {
-        let mut retries = Options::new(None);
-        retries.set_retry(Retry::new(0));
         let good = stated(0.5).threads(1).batch_size(1).sample_size(7).in_flight(9);
         for (bad, says) in [
             (Options::new(None).threads(0), "`threads` can't be 0"),
@@ -365,10 +364,9 @@ mod tests {
             (Options::new(None).in_flight(0), "`in_flight` can't be 0"),
             (stated(1.5), "`max_memory` can't be 1.5"),
             (stated("much"), "`max_memory` can't be \"much\""),
-            (retries, "`retry` can't be 0"),
+            (Options::new(None).retry(Retry::new(0)), "`retry` can't be 0"),
         ] {
-            let mut joined = bad.clone().join(good.clone()).threads(1);
-            joined.set_max_memory(ByteSize::mib(1).into());
+            let joined = bad.clone().join(good.clone()).threads(1).max_memory(ByteSize::mib(1).into());
             assert!(refused(&joined).starts_with(says), "{says}");
             assert!(refused(&good.clone().join(bad)).starts_with(says), "{says}");
         }

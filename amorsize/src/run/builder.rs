@@ -30,10 +30,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     pub fn max_memory(mut self, max_memory: impl MaxMemoryOption) -> Self {
         let max_memory = max_memory.max_memory();
-        self.core.change_options(|mut options| {
-            options.set_max_memory(max_memory);
-            options
-        });
+        self.core.change_options(|options| options.max_memory(max_memory));
         self
     }
 
@@ -316,10 +313,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         R: RetryOutput,
     {
         let retry = retry.retry();
-        self.core.change_options(|mut options| {
-            options.set_retry(retry);
-            options
-        });
+        self.core.change_options(|options| options.retry(retry));
         self.shared.retrying = Some(Retrying::new(retry));
         self
     }

@@ -10,7 +10,7 @@ use super::keyed::Keyed;
 use crate::call::Shared;
 use crate::code::{Code, HashOf, Tell};
 use crate::durable::{CodeOf, Codec, Durable, StoredResult};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::policy::Policy;
 use crate::system::paths::absolute;
 
@@ -49,11 +49,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         match Arc::get_mut(self.shared.durable.get_or_insert_default()) {
             Some(durable) => set(durable),
             None => self.core.change_options(|mut options| {
-                options.refuse(&Error::new(ErrorKind::InvalidOption {
+                options.refuse(&Error::invalid_option(
                     option,
-                    value: "set for a run that has begun".into(),
-                    expected: "it before the first terminal",
-                }));
+                    "set for a run that has begun",
+                    "it before the first terminal",
+                ));
                 options
             }),
         }

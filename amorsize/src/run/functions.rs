@@ -3,7 +3,7 @@
 use super::Batched;
 use super::bounds::{MaxMemoryOption, ResultBytes};
 use crate::call::Quota;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::memory::budget::Budget;
 use crate::memory::measure::Measure;
 use crate::memory::source;
@@ -202,11 +202,7 @@ pub fn estimate_safe_batch_size(
 ) -> Result<usize, Error> {
     let result_bytes = result_bytes.bytes();
     if result_bytes == ByteSize::ZERO {
-        return Err(Error::new(ErrorKind::InvalidOption {
-            option: "result_bytes",
-            value: "0 B".into(),
-            expected: "the bytes of one result, at least 1",
-        }));
+        return Err(Error::invalid_option("result_bytes", "0 B", "the bytes of one result, at least 1"));
     }
     let budget = Budget::resolve(&max_memory.max_memory(), &source::current(), ByteSize::ZERO)?.bytes;
     Ok(usize::try_from(budget.as_u64() / result_bytes.as_u64()).unwrap_or(usize::MAX).max(1))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Batched;
 use crate::durable::{Handle, Keeper, Resume};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::memory::working::BATCH_PART;
 use crate::plan::Warning;
 use crate::report::totals::KeptFigures;
@@ -30,11 +30,11 @@ impl Drop for InHand {
         if !self.is_stored
             && let Some(journal) = self.keeper.get().filter(|keeper| keeper.is_journal())
         {
-            journal.fail(Error::new(ErrorKind::InvalidOption {
-                option: "journal",
-                value: "gone on with after an error or a panic of the sink".into(),
-                expected: "the same call anew, which hands over what the sink could not store",
-            }));
+            journal.fail(Error::invalid_option(
+                "journal",
+                "gone on with after an error or a panic of the sink",
+                "the same call anew, which hands over what the sink could not store",
+            ));
         }
     }
 }
@@ -58,11 +58,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return Ok(());
         }
         if self.source.has_begun() {
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: self.shared.keeps().unwrap_or("skip_first"),
-                value: "given to a run that has begun".into(),
-                expected: "a run that was asked for nothing yet",
-            }));
+            return Err(Error::invalid_option(
+                self.shared.keeps().unwrap_or("skip_first"),
+                "given to a run that has begun",
+                "a run that was asked for nothing yet",
+            ));
         }
         let (Some(identity), Some((directory, kind))) = (identity, durable.place()) else {
             self.source.set_resume(Resume::skipping(durable));

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::Batched;
 use super::inside::why;
 use crate::durable::{Durable, Keeper, Resume};
+use crate::error::Error;
 use crate::error::failure::Ended;
-use crate::error::{Error, ErrorKind};
 use crate::memory::credit::Credit;
 use crate::output::batch::Places;
 use crate::output::batches::parts;
@@ -72,11 +72,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let durable = self.shared.durable.as_deref();
         if let Some((directory, codec)) = durable.and_then(|durable| durable.checkpoint.as_ref()) {
             if codec.result != type_name::<P::Value>() {
-                return Err(Error::new(ErrorKind::InvalidOption {
-                    option: "on_error",
-                    value: "given behind `checkpoint` to a run that is spilled".into(),
-                    expected: "it before `checkpoint`, which then stores the values alone",
-                })
+                return Err(Error::invalid_option(
+                    "on_error",
+                    "given behind `checkpoint` to a run that is spilled",
+                    "it before `checkpoint`, which then stores the values alone",
+                )
                 .into());
             }
             let directory = directory.clone();
@@ -199,11 +199,11 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
             if let Some(error) = self.core.keeper().get().and_then(Keeper::lost) {
                 return Err(error.into());
             }
-            return Err(Error::new(ErrorKind::InvalidOption {
-                option: "key",
-                value: format!("one that panics: the checkpoint has {} of {count} results", checkpoint.len()),
-                expected: "one that gives a key for each item",
-            })
+            return Err(Error::invalid_option(
+                "key",
+                format!("one that panics: the checkpoint has {} of {count} results", checkpoint.len()),
+                "one that gives a key for each item",
+            )
             .into());
         }
         if self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done) {

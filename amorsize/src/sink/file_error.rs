@@ -20,13 +20,7 @@ use crate::error::{Error, TryError};
 /// assert!(error.is_storage());
 /// assert!(matches!(error.kind(), amorsize::ErrorKind::Storage { operation: "opened", .. }));
 /// ```
-pub struct FileError(Error);
-
-impl FileError {
-    pub(super) fn new(error: Error) -> Self {
-        Self(error)
-    }
-}
+pub struct FileError(pub(super) Error);
 
 impl Deref for FileError {
     type Target = Error;

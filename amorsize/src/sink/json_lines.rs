@@ -76,19 +76,19 @@ impl<R: Serialize> Sink<R> for JsonLines {
     type Error = FileError;
 
     fn batch(&mut self, batch: Batch<R>) -> Result<(), FileError> {
-        self.write(&batch).map_err(FileError::new)
+        self.write(&batch).map_err(FileError)
     }
 
     fn finish(&mut self) -> Result<(), FileError> {
-        self.file.finish().map_err(FileError::new)
+        self.file.finish().map_err(FileError)
     }
 
     fn begin(&mut self) -> Result<(), FileError> {
-        self.file.begin().map_err(FileError::new)
+        self.file.begin().map_err(FileError)
     }
 
     fn pause(&mut self) -> Result<(), FileError> {
-        self.file.pause(|_| Ok(End::default())).map_err(FileError::new)
+        self.file.pause(|_| Ok(End::default())).map_err(FileError)
     }
 
     fn place(&mut self) -> Option<u64> {
@@ -97,7 +97,7 @@ impl<R: Serialize> Sink<R> for JsonLines {
     }
 
     fn go_back(&mut self, place: u64) -> Result<(), FileError> {
-        self.file.go_back(place).map_err(FileError::new)
+        self.file.go_back(place).map_err(FileError)
     }
 }
 

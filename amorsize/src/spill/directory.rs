@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::error::Error;
 use crate::error::stored::storage;
-use crate::error::{Error, ErrorKind};
 use crate::system::paths::absolute;
 
 /// The stated directory, or the one for large temporary files: `$TMPDIR`, else `/var/tmp`. The
@@ -17,11 +17,11 @@ pub(crate) fn directory(stated: Option<&Path>) -> Result<PathBuf, Error> {
         None => absolute(by_default()),
     };
     if stated.is_none() && is_memory(&directory) {
-        return Err(Error::new(ErrorKind::InvalidOption {
-            option: "spill_dir",
-            value: format!("`{}`, which is memory (tmpfs or ramfs)", directory.display()),
-            expected: "a directory on a disk, or set the environment variable `TMPDIR` to one",
-        }));
+        return Err(Error::invalid_option(
+            "spill_dir",
+            format!("`{}`, which is memory (tmpfs or ramfs)", directory.display()),
+            "a directory on a disk, or set the environment variable `TMPDIR` to one",
+        ));
     }
     // Checked now rather than when memory is full.
     match directory.metadata() {

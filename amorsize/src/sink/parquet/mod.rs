@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::partial::{End, Partial};
 use super::{FileError, Sink};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::output::batch::Batch;
 use columns::{Columns, Refused};
 pub use columns::{FromResults, FromType, ParquetSchema};
@@ -45,7 +45,7 @@ const PARTS: usize = 16;
 /// | a result that is no struct | one column, `value` |
 /// | an enum with data, `u128`, `i128`, a struct without fields | refused |
 ///
-/// [`ErrorKind::Unwritable`] tells what is refused, with the column.
+/// [`ErrorKind::Unwritable`](crate::ErrorKind::Unwritable) tells what is refused, with the column.
 ///
 /// The columns come from the type, before anything is computed; so a result has to be
 /// `serde::Serialize` and `DeserializeOwned`. If the type does not tell its columns, because it has
@@ -149,7 +149,7 @@ impl<R: Serialize, S: ParquetSchema<R>> Sink<R> for Parquet<S> {
     type Error = FileError;
 
     fn batch(&mut self, batch: Batch<R>) -> Result<(), FileError> {
-        catch_unwind(AssertUnwindSafe(|| self.write(batch).map_err(FileError::new))).unwrap_or_else(|payload| {
+        catch_unwind(AssertUnwindSafe(|| self.write(batch).map_err(FileError))).unwrap_or_else(|payload| {
             // Some rows are missing, and nobody pauses a sink that panics.
             let cause = "`Serialize` or `Drop` of one of them panicked".into();
             let _ = self.broken(None, Refused { column: None, cause });
@@ -159,23 +159,23 @@ impl<R: Serialize, S: ParquetSchema<R>> Sink<R> for Parquet<S> {
     }
 
     fn finish(&mut self) -> Result<(), FileError> {
-        self.finish_file().map_err(FileError::new)
+        self.finish_file().map_err(FileError)
     }
 
     fn begin(&mut self) -> Result<(), FileError> {
-        self.begin_file(S::columns()).map_err(FileError::new)
+        self.begin_file(S::columns()).map_err(FileError)
     }
 
     fn pause(&mut self) -> Result<(), FileError> {
-        self.write_end().map_err(FileError::new)
+        self.write_end().map_err(FileError)
     }
 
     fn begin_with_journal(&mut self) -> Result<(), FileError> {
-        Err(FileError::new(Error::new(ErrorKind::InvalidOption {
-            option: "journal",
-            value: String::from("used with `sink::Parquet`, whose file a later process can't go on with"),
-            expected: "`checkpoint`, which hands the results of earlier processes over again",
-        })))
+        Err(FileError(Error::invalid_option(
+            "journal",
+            "used with `sink::Parquet`, whose file a later process can't go on with",
+            "`checkpoint`, which hands the results of earlier processes over again",
+        )))
     }
 }
 
