@@ -312,7 +312,7 @@ pub(crate) struct Learned {
     /// The most working memory of a call seen.
     pub(crate) most_working: u64,
     /// The most working memory of a call, by any measure, in the reported part of the run.
-    part_working: u64,
+    pub(crate) part_working: u64,
     /// Working memory to expect of a call, in bytes.
     expected_working: f64,
     /// Working memory of a call by resident memory, in bytes, now and at most.
@@ -320,8 +320,8 @@ pub(crate) struct Learned {
     most_resident_working: u64,
     /// Seconds per item of late.
     recent_seconds: f64,
-    /// Bytes to expect per item.
-    expected_bytes: f64,
+    /// Bytes to expect per item. A figure from resident memory replaces it.
+    pub(crate) expected_bytes: f64,
     /// Seconds per item to take it from the input and to hand its result over.
     pub(crate) handling: f64,
     /// The time for which calls wait.
@@ -365,11 +365,6 @@ impl Learned {
         self.largest = self.largest.max(stretch.largest);
         self.most_working = self.most_working.max(stretch.working);
         self.part_working = self.part_working.max(stretch.working);
-    }
-
-    /// Replaces the bytes to expect per item by a figure from resident memory.
-    pub(crate) fn expect_bytes(&mut self, bytes: f64) {
-        self.expected_bytes = bytes;
     }
 
     /// Seconds per item over everything so far.
@@ -419,16 +414,6 @@ impl Learned {
     /// The most working memory of a call, by any measure.
     pub(crate) fn most_working_by_any_means(&self) -> u64 {
         self.most_working.max(self.most_resident_working)
-    }
-
-    /// The same for the reported part of the run.
-    pub(crate) fn working_of_part(&self) -> u64 {
-        self.part_working
-    }
-
-    /// Begins a part of the run with a report of its own.
-    pub(crate) fn begin_part(&mut self) {
-        self.part_working = 0;
     }
 
     /// The difference from an earlier state, for a report; expectations stay those of the whole

@@ -82,7 +82,7 @@ pub(crate) type AddItem<'h, T> = &'h mut dyn FnMut(&T, &mut Vec<u8>) -> Result<(
 
 /// The shares to run, taken one after another.
 pub(crate) struct Shares<N: Iterator> {
-    items: usize,
+    pub(crate) items: usize,
     tasks: usize,
     /// The text or hash that identifies the input.
     pub(crate) input: String,
@@ -138,10 +138,6 @@ impl<N: ExactSizeIterator> Shares<N> {
             return Err(other_length(items, ended_at));
         }
         Ok(Self { items, tasks, input: hex(hash.finish()), rest: Rest::Kept(kept.into_iter()) })
-    }
-
-    pub(crate) fn items(&self) -> usize {
-        self.items
     }
 
     /// Takes the items of a wanted task. Those of the tasks before it are dropped: other processes
@@ -214,7 +210,7 @@ mod tests {
         let add: AddItem<'_, usize> = &mut encode;
         let hashed = Shares::hashed(0..23_usize, 7, &wanted, add).map_err(drop).unwrap();
         let named = Shares::named(0..23_usize, 7, "it");
-        assert_eq!((named.input.as_str(), named.items()), ("id it", 23));
+        assert_eq!((named.input.as_str(), named.items), ("id it", 23));
         for mut shares in [hashed, named] {
             for task in wanted {
                 let mut given = shares.take(task);

@@ -39,11 +39,12 @@ pub(super) type CheckType = fn(&Shape, &[u8]) -> Result<(), String>;
 /// The parts of a task that earlier attempts have written, and the directory for new ones.
 #[derive(Debug)]
 pub(crate) struct Attempts {
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     pub(super) parts: Vec<String>,
     pub(super) pieces: Vec<Piece>,
     done: Vec<Done>,
-    bytes: u64,
+    /// The bytes of the parts of earlier attempts.
+    pub(crate) bytes: u64,
     supply: NewParts,
 }
 
@@ -146,15 +147,6 @@ impl Attempts {
     /// The first of the done items that end behind this index.
     pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
         self.done.get(self.done.partition_point(|done| done.end() <= index))
-    }
-
-    /// The bytes of the parts of earlier attempts.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// Begins to write to new parts.

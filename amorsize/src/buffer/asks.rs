@@ -62,7 +62,7 @@ pub(crate) struct Asks {
     /// True if the input says that it may have no further item.
     is_open: bool,
     /// True if only some items may be in flight: the input may depend on the results of the others.
-    is_bounded: bool,
+    pub(crate) is_bounded: bool,
     /// True if items were seen to depend on calls at most, but not on what the sink does. So each
     /// is run before the next one is asked for.
     needs_no_sink: bool,
@@ -75,10 +75,10 @@ pub(crate) struct Asks {
     hands_over: bool,
     /// True if each ask is checked closely for a wait.
     closely: bool,
-    /// Seconds of the last call.
-    call: f64,
-    /// Seconds that an item takes to come, of late.
-    pace: f64,
+    /// Seconds of the last call of the calling thread.
+    pub(crate) call: f64,
+    /// Seconds that an item takes to come, of late; 0 if unknown.
+    pub(crate) pace: f64,
     /// Seconds of asks since results were last handed over.
     held: f64,
     /// Seconds of the last fill, if it was timed.
@@ -113,11 +113,6 @@ impl Asks {
         }
     }
 
-    /// Sets if the items in flight are bounded.
-    pub(crate) fn set_bounded(&mut self, is_bounded: bool) {
-        self.is_bounded = is_bounded;
-    }
-
     /// True if the calling thread asks for each of its items alone.
     pub(crate) fn are_single(&self) -> bool {
         self.single > 0 || self.is_each()
@@ -128,11 +123,6 @@ impl Asks {
     /// bound on the items in flight, the caller has said how many may be under way.
     pub(crate) fn may_overlap(&self) -> bool {
         !self.is_open || self.is_each() || self.single == 0
-    }
-
-    /// Notes the `seconds` that a call of the calling thread took.
-    pub(crate) fn note_call(&mut self, seconds: f64) {
-        self.call = seconds;
     }
 
     /// True if everything that is ready is to be handed over before the input is asked again.
@@ -146,11 +136,6 @@ impl Asks {
     /// one by one, too, but waits for nothing.
     pub(crate) fn may_wait(&self) -> bool {
         self.is_each() || (self.single > 0 && self.hands_over)
-    }
-
-    /// Seconds that an item takes to come, of late; 0 if unknown.
-    pub(crate) fn pace(&self) -> f64 {
-        self.pace
     }
 
     /// Notes that all ready results were handed over.

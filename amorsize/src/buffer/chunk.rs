@@ -84,12 +84,6 @@ impl RawChunk {
         if of_parts.iter().any(Option::is_some) { Some(0) } else { cut }
     }
 
-    /// Moves results from a collection's allocation to one of their own, so that the collection can
-    /// end.
-    pub(crate) fn leave_collection(&mut self) {
-        self.results.leave_collection();
-    }
-
     /// The bytes of the buffer for waiting items.
     pub(crate) fn item_buffer(&self) -> usize {
         self.items.bytes()

@@ -131,19 +131,9 @@ impl<T, R> Types<T, R> {
         chunk.items.push_front(self.items, item);
     }
 
-    /// Takes the last result of a chunk out.
-    pub(crate) fn take_result(self, chunk: &mut RawChunk) -> R {
-        self.take_last(&mut chunk.results)
-    }
-
     /// Takes the last result out.
     pub(crate) fn take_last(self, results: &mut Results) -> R {
         results.seq.pop(self.results)
-    }
-
-    /// The last `count` results of a chunk.
-    pub(crate) fn last_results_of(self, chunk: &RawChunk, count: usize) -> &[R] {
-        self.last_of(&chunk.results, count)
     }
 
     /// The last `count` of `results`.

@@ -47,8 +47,8 @@ impl Results {
     }
 
     /// Moves results from a collection's allocation to one of their own, and gives up the rest of
-    /// their room.
-    pub(super) fn leave_collection(&mut self) {
+    /// their room, so that the collection can end.
+    pub(crate) fn leave_collection(&mut self) {
         if self.seq.is_region() {
             let count = self.len();
             let mut own = Self::new(self.seq.kind(), count);

@@ -44,7 +44,7 @@ fn items_come_out_in_order_and_the_rest_is_dropped_once() {
     chunk.results.ensure(10);
     types.quota(&mut chunk, 4).run(|item| item);
     assert_eq!(
-        (types.first_items_of(&chunk, chunk.items()), types.last_results_of(&chunk, 4)),
+        (types.first_items_of(&chunk, chunk.items()), types.last_of(&chunk.results, 4)),
         (&mine[4..], &mine[..4])
     );
     drop(chunk);
@@ -115,12 +115,12 @@ fn an_item_is_put_back_where_one_was_taken_out() {
     assert!(refused.is_err(), "none was taken out");
     chunk.results.ensure(4);
     types.quota(&mut chunk, 2).run(|item| item);
-    assert_eq!(types.take_result(&mut chunk), mine[1]);
+    assert_eq!(types.take_last(&mut chunk.results), mine[1]);
     types.put_back(&mut chunk, Arc::clone(&mine[3]));
     assert_eq!(types.take_item(&mut chunk), mine[3]);
     types.put_back(&mut chunk, Arc::clone(&mine[1]));
     assert_eq!(
-        (types.last_results_of(&chunk, 1), types.first_items_of(&chunk, chunk.items())),
+        (types.last_of(&chunk.results, 1), types.first_items_of(&chunk, chunk.items())),
         (&mine[..1], &mine[1..])
     );
     types.quota(&mut chunk, 3).run(|item| item);
@@ -156,9 +156,9 @@ fn an_item_that_is_taken_out_and_lost_is_dropped_once() {
     drop(types.take_item(&mut chunk));
     assert_eq!((chunk.items(), chunk.results.len()), (3, 0));
     types.quota(&mut chunk, 1).run(|item| item);
-    drop(types.take_result(&mut chunk));
+    drop(types.take_last(&mut chunk.results));
     assert_eq!((chunk.items(), chunk.results.len()), (2, 0));
-    assert!(catch_unwind(AssertUnwindSafe(|| types.take_result(&mut chunk))).is_err(), "there is no result");
+    assert!(catch_unwind(AssertUnwindSafe(|| types.take_last(&mut chunk.results))).is_err(), "there is no result");
     drop(chunk);
     assert!(all_dropped_but_mine(&mine));
 }
@@ -179,10 +179,10 @@ fn the_place_of_one_is_used_again_and_again_also_after_a_panic() {
         }
         types.quota(&mut chunk, 1).run(|item| item);
         // An item for a second call.
-        let result = types.take_result(&mut chunk);
+        let result = types.take_last(&mut chunk.results);
         types.put_back(&mut chunk, result);
         types.quota(&mut chunk, 1).run(|item| item);
-        assert_eq!(types.take_result(&mut chunk), *value);
+        assert_eq!(types.take_last(&mut chunk.results), *value);
     }
     types.put_one(&mut chunk, Arc::clone(&mine[0]));
     let others = Both::new();
@@ -195,7 +195,7 @@ fn the_place_of_one_is_used_again_and_again_also_after_a_panic() {
     let mut chunk = none.place_of_one();
     none.put_one(&mut chunk, ());
     none.quota(&mut chunk, 1).run(|()| ());
-    none.take_result(&mut chunk);
+    none.take_last(&mut chunk.results);
     assert_eq!((chunk.items(), chunk.results.len()), (0, 0));
 }
 
@@ -236,7 +236,7 @@ fn a_buffer_of_other_types_is_refused() {
     refused(&mut || assert!(strings.first_items_of(&chunk, chunk.items())[0].is_empty()));
     refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
     refused(&mut || drop(strings.take_item(&mut chunk)));
-    refused(&mut || drop(strings.take_result(&mut chunk)));
+    refused(&mut || drop(strings.take_last(&mut chunk.results)));
     assert_eq!(numbers.take_item(&mut chunk), 0);
     refused(&mut || strings.put_back(&mut chunk, String::new()));
     refused(&mut || drop(strings.into_vec(numbers.collector().room_for(1).unwrap().into_results())));
@@ -399,11 +399,11 @@ fn a_chunk_that_leaves_its_collection_keeps_its_results_and_items() {
     let mut chunk = filled(types, &mine[4..]);
     chunk.results = second;
     types.quota(&mut chunk, 2).run(|item| item);
-    chunk.leave_collection();
+    chunk.results.leave_collection();
     // All regions are gone, so the collection can become a `Vec`.
     assert_eq!(types.into_vec(all.into_results()), mine[..4]);
     assert_eq!(
-        (types.last_results_of(&chunk, 2), types.first_items_of(&chunk, chunk.items())),
+        (types.last_of(&chunk.results, 2), types.first_items_of(&chunk, chunk.items())),
         (&mine[4..6], &mine[6..])
     );
     let done = types.into_vec(chunk.results.take());

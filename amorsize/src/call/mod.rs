@@ -172,7 +172,7 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             types.put_back(chunk, item);
             let measured = chunk.measured;
             self.call_body(chunk, 1, is_over);
-            let failed = types.last_results_of(chunk, 1)[0].failed();
+            let failed = types.last_of(&chunk.results, 1)[0].failed();
             let is_last = !failed || !retry.wait(waits, is_over);
             if failed && is_last {
                 // The run is over. The error stays, as a chunk has a result for each of its items;
@@ -181,12 +181,12 @@ impl<T: RetryItem, R: RetryOutput, C> Shared<T, R, C> {
             }
             if is_last {
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(again))) {
-                    drop(types.take_result(chunk));
+                    drop(types.take_last(&mut chunk.results));
                     resume_unwind(payload);
                 }
                 return;
             }
-            drop(types.take_result(chunk));
+            drop(types.take_last(&mut chunk.results));
             // The memory that a failed call needed counts, too.
             chunk.measured = Heap { working: chunk.measured.working, ..measured };
             types.put_back(chunk, again);

@@ -29,7 +29,7 @@ pub(crate) struct Durable<T, R> {
     /// Hashes an item's key; used instead of `hash`.
     key: Option<Key<T>>,
     /// The most bytes on disk; the text if it can't be parsed.
-    max_disk: Option<Result<ByteSize, String>>,
+    pub(crate) max_disk: Option<Result<ByteSize, String>>,
     pub(crate) spill_dir: Option<PathBuf>,
     /// True if the directory is removed when a terminal has given everything.
     pub(crate) remove_when_done: bool,
@@ -75,10 +75,6 @@ impl<T, R> Durable<T, R> {
 
     pub(crate) fn set_key<K: Hash, F: Fn(&T) -> K + Send + Sync + 'static>(&mut self, key: F) {
         self.key = Some(Box::new(move |item, hasher| hasher.of(&key(item))));
-    }
-
-    pub(crate) fn set_max_disk(&mut self, bytes: Result<ByteSize, String>) {
-        self.max_disk = Some(bytes);
     }
 
     /// The most bytes on disk, if a bound was stated and found valid.

@@ -49,18 +49,13 @@ pub(crate) fn discard(payload: Payload) {
 /// by input order are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Panics {
-    /// The most panics that are kept, if the run goes on.
-    most: Option<usize>,
+    /// The most panics that are kept; with `None` a panic ends the run.
+    pub(crate) most: Option<usize>,
     pub(crate) count: usize,
     kept: ByIndex<Payload>,
 }
 
 impl Panics {
-    /// Keeps up to `most` panics from now on; with `None` a panic ends the run.
-    pub(crate) fn keep(&mut self, most: Option<usize>) {
-        self.most = most;
-    }
-
     /// True if a run goes on without the items that panicked.
     pub(crate) fn are_tolerated(&self) -> bool {
         self.most.is_some()

@@ -156,7 +156,7 @@ impl Conductor<'_> {
             {
                 return Ok(flow);
             }
-            if line.stock.asks.may_wait() && !self.worker && self.control.wait_for_result(line.stock.asks.pace()) {
+            if line.stock.asks.may_wait() && !self.worker && self.control.wait_for_result(line.stock.asks.pace) {
                 continue;
             }
             if line.stock.asks.may_wait() && self.joins_in && self.control.is_left_waiting() {

@@ -197,11 +197,6 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True if the run may use threads of its own.
-    pub(crate) fn has_own_threads(&self) -> bool {
-        self.state().tuner.may_use_own_threads()
-    }
-
     /// Notes that `jobs` jobs found no thread, because only `threads` threads can be had.
     pub(crate) fn lacks_threads(&self, jobs: usize, threads: usize) {
         let now = now();
@@ -472,7 +467,7 @@ impl Control {
     pub(crate) fn learn_resident(&self, grown: u64) {
         let mut state = self.state();
         if let Some(bytes) = state.bytes_of_a_result(grown) {
-            state.books.learned.expect_bytes(bytes);
+            state.books.learned.expected_bytes = bytes;
         }
         if self.ledger.collects() {
             state.believe_growth(grown);

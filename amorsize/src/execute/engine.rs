@@ -180,7 +180,7 @@ impl Engine {
         if let Some(Workers { control, .. }) = self.workers.as_deref() {
             let situation = &mut control.state().situation;
             (situation.budget, situation.batch_items) = (self.ledger.budget(), self.options.batch_items());
-            situation.in_flight = self.options.in_flight_items();
+            situation.in_flight = self.options.in_flight;
         }
     }
 
@@ -275,10 +275,11 @@ impl Engine {
         }
     }
 
-    /// Holds only the bytes of credit, whatever resident memory told.
+    /// Holds only the bytes of credit, whatever resident memory told: collected results are about to
+    /// give theirs back.
     pub(crate) fn hold_credit_alone(&self) {
         if let Some(workers) = &self.workers {
-            workers.control.hold_credit_alone();
+            workers.control.state().unforeseen.set(0);
         }
     }
 
@@ -288,7 +289,7 @@ impl Engine {
         let mut state = workers.control.state();
         let State { waiting, finished, .. } = &mut *state;
         let waiting = waiting.values_mut().map(|waiting| &mut waiting.chunk);
-        waiting.chain(finished.values_mut()).for_each(|chunk| chunk.leave_collection());
+        waiting.chain(finished.values_mut()).for_each(|chunk| chunk.results.leave_collection());
     }
 
     /// Gives `look` the books, here or with the threads.
@@ -299,7 +300,7 @@ impl Engine {
 
     /// Takes out the panics noted so far, if all are kept.
     pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
-        if self.options.panics() != OnPanic::Collect {
+        if self.options.on_panic != OnPanic::Collect {
             return Vec::new();
         }
         self.with_books(|books| books.panics.take_kept())
@@ -320,12 +321,12 @@ impl Engine {
 
     /// Sets the number of panics that are kept, if the run goes on without their items.
     pub(super) fn keep_panics(&mut self) {
-        let most = match self.options.panics() {
+        let most = match self.options.on_panic {
             OnPanic::Propagate => None,
             OnPanic::Skip => Some(KEPT_PANICS),
             OnPanic::Collect => Some(usize::MAX),
         };
-        self.with_books(|books| books.panics.keep(most));
+        self.with_books(|books| books.panics.most = most);
     }
 
     /// The time that the run has been in progress.
@@ -358,13 +359,13 @@ impl Engine {
     /// the calling thread are in flight.
     pub(super) fn in_flight_room(&self, outlet: &dyn Outlet) -> usize {
         // A collection keeps its results to the end. If they counted, the run could not go on.
-        self.options.in_flight_items().map_or(usize::MAX, |most| {
+        self.options.in_flight.map_or(usize::MAX, |most| {
             most.saturating_sub(self.items_held().saturating_sub(outlet.collected().unwrap_or(0)))
         })
     }
 
     pub(super) fn situation(&mut self, line: &mut Line<'_>) -> Result<Situation, Error> {
-        let found = match self.options.wanted_threads().map(pool::at_most) {
+        let found = match self.options.threads.map(pool::at_most) {
             Some(threads) => Expected { threads, most: threads, warm: false },
             None => {
                 self.refused = pool::refused();
@@ -379,12 +380,12 @@ impl Engine {
         Ok(Situation {
             threads,
             most,
-            threads_asked: self.options.wanted_threads().is_some(),
+            threads_asked: self.options.threads.is_some(),
             warm,
             taken: self.books.next,
             remaining,
             batch_items: self.options.batch_items(),
-            in_flight: self.options.in_flight_items(),
+            in_flight: self.options.in_flight,
             budget: budget.bytes,
             available: budget.available,
             available_now: None,

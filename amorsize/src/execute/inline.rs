@@ -146,7 +146,7 @@ impl Engine {
     /// True if the first calls should run at the same time: the threads are stated, and there are
     /// few items, so that waiting for the first call would take much of the time.
     fn opens_on_threads(&self, line: &mut Line<'_>) -> bool {
-        let Some(threads) = self.options.wanted_threads().filter(|&threads| threads > 1) else { return false };
+        let Some(threads) = self.options.threads.filter(|&threads| threads > 1) else { return false };
         let is_new = self.books.next_to_run() == 0 && self.books.learned.items == 0 && line.stock.asks.may_overlap();
         let few = 2..=FEW * threads;
         is_new && self.options.most_in_flight() > 1 && line.left_exactly().is_some_and(|left| few.contains(&left))
@@ -194,8 +194,8 @@ impl Engine {
             self.item_bound = bound(seconds / stretch.items.max(1) as f64);
         }
         self.books.learned.add(stretch);
-        if timed {
-            line.note_calls(&stretch);
+        if timed && stretch.items > 0 {
+            line.stock.asks.call = stretch.seconds / stretch.items as f64;
         }
         let least = if timed { stretch.seconds } else { (stretch.seconds - STRETCH_SECONDS).max(0.0) };
         self.pace = least / stretch.items.max(1) as f64;
@@ -208,7 +208,7 @@ impl Engine {
             // If the result is there, the measurement panicked, and the result stays.
             let item = if done.is_lost { self.books.next } else { self.books.next.saturating_sub(1) };
             self.books.next += usize::from(done.is_lost);
-            match self.options.panics() {
+            match self.options.on_panic {
                 // The stop comes before the panic, with which the rest of the run begins.
                 OnPanic::Propagate if flow == Flow::Stop => self.delay(Ended::Panic(payload)),
                 OnPanic::Propagate => return Err(Ended::Panic(payload)),

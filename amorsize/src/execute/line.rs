@@ -61,7 +61,11 @@ impl Stock {
 
     /// Ends a collection that results were to be put in.
     pub(crate) fn leave_collection(&mut self) {
-        self.held.iter_mut().chain(&mut self.last).chain(&mut self.spare).for_each(|chunk| chunk.leave_collection());
+        self.held
+            .iter_mut()
+            .chain(&mut self.last)
+            .chain(&mut self.spare)
+            .for_each(|chunk| chunk.results.leave_collection());
     }
 
     /// The number of items of an input that are left, at least and at most.
@@ -264,13 +268,6 @@ impl Line<'_> {
     /// True if results are held back that must be handed over before the input is asked again.
     pub(crate) fn is_to_flush(&self, inline: bool) -> bool {
         self.stock.asks.hand_over_first(inline) && self.stock.held_items() == 0 && self.outlet.holds()
-    }
-
-    /// Notes the time of calls on the calling thread.
-    pub(crate) fn note_calls(&mut self, stretch: &Stretch) {
-        if stretch.items > 0 {
-            self.stock.asks.note_call(stretch.seconds / stretch.items as f64);
-        }
     }
 
     /// Pulls up to `count` items for a worker, if there are any. Gives the bytes that they own

@@ -35,11 +35,6 @@ impl Control {
         }
     }
 
-    /// Holds no other bytes than those of credit: collected results are about to give theirs back.
-    pub(crate) fn hold_credit_alone(&self) {
-        self.state().unforeseen.set(0);
-    }
-
     /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&self) {
         if let Some(watch) = self.observer().as_mut().and_then(|observer| observer.watch.as_mut()) {

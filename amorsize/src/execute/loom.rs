@@ -280,7 +280,7 @@ impl Scene {
         };
         let ledger = Ledger::new(ByteSize::new(case.budget));
         let mut books = Books { learned, ..Books::default() };
-        books.panics.keep(case.tolerant.then_some(usize::MAX));
+        books.panics.most = case.tolerant.then_some(usize::MAX);
         let cores = if case.climbs { 1 } else { 2 };
         let limits = ThreadLimits { level: cores, cores, most: 2, own: case.climbs };
         Self {

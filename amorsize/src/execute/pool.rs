@@ -70,7 +70,8 @@ impl Threads {
         }
         let is_worker = is_worker();
         let global = if is_worker { Global::Theirs } else { known.global(is_child) };
-        let threads = rayon_threads(global);
+        // Those of the pool that rayon would use, if it can be used.
+        let threads = matches!(global, Global::Ours | Global::Theirs).then(rayon_core::current_num_threads);
         match (global, count) {
             (_, Some(count)) if Some(count) != threads => known.own(count).map(Pool::Own),
             (Global::Ours | Global::Theirs, _) => {
@@ -268,11 +269,6 @@ fn pool_threads() -> (usize, bool) {
         _ => is_stranded().then(rayon_core::current_num_threads),
     };
     gone.map_or_else(|| (known::default_threads(), false), |threads| (threads, known.keeps(threads)))
-}
-
-/// The number of threads in the pool that rayon would use, if it can be used.
-fn rayon_threads(global: Global) -> Option<usize> {
-    matches!(global, Global::Ours | Global::Theirs).then(rayon_core::current_num_threads)
 }
 
 fn most_own() -> usize {

@@ -136,7 +136,7 @@ impl State {
     }
 
     /// Holds `bytes` for collected results, by resident memory, instead of the bytes expected when
-    /// their calls began, until [`Control::hold_credit_alone`](super::control::Control).
+    /// their calls began, until [`hold_credit_alone`](super::engine::Engine).
     pub(super) fn believe_growth(&mut self, bytes: u64) {
         let credit = self.ledger.results().bytes;
         self.unforeseen.set(bytes.saturating_add(self.held_before) as i64 - credit as i64);

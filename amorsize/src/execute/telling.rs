@@ -99,7 +99,7 @@ impl Engine {
             self.end_sampling(now);
         }
         let (held, learned) = (counts.held, &self.books.learned);
-        let threads = self.options.wanted_threads().map_or_else(cores::usable, pool::at_most);
+        let threads = self.options.threads.map_or_else(cores::usable, pool::at_most);
         let calls = || Calls {
             running: 0,
             most_running: 1,

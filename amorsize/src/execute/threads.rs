@@ -28,7 +28,7 @@ impl Engine {
     /// Goes on threads. False if the system gives none.
     pub(super) fn go_parallel(&mut self, sizes: Sizes, line: &mut Line<'_>) -> Result<bool, Error> {
         let Sizes { threads: most, chunk_items, batch_items } = sizes;
-        let asked = self.options.wanted_threads().map(pool::at_most);
+        let asked = self.options.threads.map(pool::at_most);
         let threads = match Threads::find(asked) {
             Ok(threads) => threads,
             Err(_) if asked.is_none() => {
@@ -95,7 +95,7 @@ impl Engine {
         control.begin();
         let work = line.work;
         let job = |kind| WorkerJob { kind, control, work };
-        let own = control.has_own_threads().then_some(job(ThreadKind::Own));
+        let own = control.state().tuner.may_use_own_threads().then_some(job(ThreadKind::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
         let waits = Waits::in_call();
         let in_call = self.ledger.outer_budget().is_some();

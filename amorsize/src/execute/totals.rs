@@ -27,7 +27,7 @@ impl Engine {
         // The drop of these panics can run user code. That must not happen while the books are
         // lent.
         let (before, _panics) = self.with_books(|books| {
-            books.learned.begin_part();
+            books.learned.part_working = 0;
             if let Some(extremes) = &mut books.extremes {
                 **extremes = Extremes::default();
             }

@@ -19,7 +19,7 @@ impl Workers {
     /// Finds threads again if another number is asked for now, or if this process is a child of the
     /// one that began the run: a child does not have its parent's threads.
     pub(super) fn find_again(&mut self, options: &Options) -> Result<(), Error> {
-        let asked = options.wanted_threads().map(pool::at_most);
+        let asked = options.threads.map(pool::at_most);
         let another = asked.filter(|_| asked != self.asked);
         if another.is_some() || !self.threads.are_here() {
             self.threads = Threads::find(asked)?;

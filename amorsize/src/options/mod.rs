@@ -56,12 +56,12 @@ pub struct Options {
     max_memory: Option<MaxMemory>,
     batch_size: Option<usize>,
     sample_size: Option<usize>,
-    threads: Option<usize>,
-    in_flight: Option<usize>,
+    pub(crate) threads: Option<usize>,
+    pub(crate) in_flight: Option<usize>,
     /// Makes the callback for the run's progress.
     progress: Option<Told>,
     oversize: Oversize,
-    on_panic: OnPanic,
+    pub(crate) on_panic: OnPanic,
     retry: Option<Retry>,
     /// The reason why a builder method refused a value, for the terminal.
     refused: Option<ErrorKind>,
@@ -170,10 +170,6 @@ impl Options {
         self
     }
 
-    pub(crate) fn panics(&self) -> OnPanic {
-        self.on_panic
-    }
-
     /// Sets how a failed call is made again.
     pub(crate) fn retry(mut self, retry: Retry) -> Self {
         self.retry = Some(retry);
@@ -279,18 +275,9 @@ impl Options {
         self.sample_size.unwrap_or(DEFAULT_SAMPLE_SIZE).min(MOST_SAMPLE_SIZE).min(self.most_in_flight())
     }
 
-    /// The most items between the input and the sink, if bounded.
-    pub(crate) fn in_flight_items(&self) -> Option<usize> {
-        self.in_flight
-    }
-
     /// The most items between the input and the sink.
     pub(crate) fn most_in_flight(&self) -> usize {
         self.in_flight.unwrap_or(usize::MAX)
-    }
-
-    pub(crate) fn wanted_threads(&self) -> Option<usize> {
-        self.threads
     }
 }
 
@@ -346,12 +333,12 @@ mod tests {
         let second = Options::new(None).named("second").batch_size(5).sample_size(3).threads(4);
         let first = first.on_panic(OnPanic::Skip).oversize(Oversize::Error);
         let joined = first.clone().join(second.clone().on_panic(OnPanic::Collect));
-        assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(5), 9, Some(2)));
-        assert_eq!((joined.panics(), joined.refuses_oversize()), (OnPanic::Collect, true));
+        assert_eq!((joined.batch_items(), joined.sample_items(), joined.threads), (Some(5), 9, Some(2)));
+        assert_eq!((joined.on_panic, joined.refuses_oversize()), (OnPanic::Collect, true));
         assert_eq!((joined.name(), first.name()), (None, Some("first")));
         let joined = second.join(first);
-        assert_eq!((joined.batch_items(), joined.sample_items(), joined.wanted_threads()), (Some(7), 9, Some(2)));
-        assert_eq!((joined.panics(), joined.refuses_oversize()), (OnPanic::Skip, true));
+        assert_eq!((joined.batch_items(), joined.sample_items(), joined.threads), (Some(7), 9, Some(2)));
+        assert_eq!((joined.on_panic, joined.refuses_oversize()), (OnPanic::Skip, true));
     }
 
     #[test]
@@ -384,10 +371,10 @@ mod tests {
     fn of_stages_the_least_in_flight_counts_and_bounds_batches_and_sample() {
         let (few, many) = (Options::new(None).in_flight(3), Options::new(None).in_flight(9));
         for joined in [few.clone().join(many.clone()), many.join(few.clone())] {
-            assert_eq!(joined.in_flight_items(), Some(3));
+            assert_eq!(joined.in_flight, Some(3));
         }
-        assert_eq!(Options::new(None).join(few.clone()).in_flight_items(), Some(3));
-        assert_eq!(Options::new(None).join(Options::new(None)).in_flight_items(), None);
+        assert_eq!(Options::new(None).join(few.clone()).in_flight, Some(3));
+        assert_eq!(Options::new(None).join(Options::new(None)).in_flight, None);
         assert_eq!((few.batch_items(), few.sample_items()), (None, 3));
         let asked = few.batch_size(100).sample_size(2);
         assert_eq!((asked.batch_items(), asked.sample_items()), (Some(3), 2));

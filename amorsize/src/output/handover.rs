@@ -69,7 +69,7 @@ impl Handover {
             batches: self.count,
             items: self.items,
             sink_seconds: self.sink_seconds(),
-            times: self.times.map_or_else(Vec::new, BatchTimes::into_times),
+            times: self.times.map_or_else(Vec::new, |recorded| recorded.times),
         }
     }
 }

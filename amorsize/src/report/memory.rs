@@ -115,7 +115,7 @@ impl Report {
     /// ```
     #[must_use]
     pub fn working_bytes(&self) -> ByteSize {
-        ByteSize::new(self.totals.learned.working_of_part())
+        ByteSize::new(self.totals.learned.part_working)
     }
 
     /// The certainty of [`working_bytes`](Self::working_bytes): [`Exact`](Certainty::Exact) with

@@ -282,7 +282,7 @@ impl Recorder {
 #[derive(Clone, Debug)]
 pub(crate) struct BatchTimes {
     origin: Instant,
-    times: Vec<BatchTime>,
+    pub(crate) times: Vec<BatchTime>,
     /// The number of batches in each entry.
     each: usize,
     /// Seconds that the sink took in all.
@@ -304,21 +304,15 @@ impl BatchTimes {
             return last.join(&next);
         }
         if self.times.len() == MOST_MOMENTS {
-            let (mut place, times) = (0, std::mem::take(&mut self.times));
-            for time in times {
+            for (place, time) in std::mem::take(&mut self.times).into_iter().enumerate() {
                 match self.times.last_mut().filter(|_| place % 2 == 1) {
                     Some(last) => last.join(&time),
                     None => self.times.push(time),
                 }
-                place += 1;
             }
             self.each *= 2;
         }
         self.times.push(next);
-    }
-
-    pub(crate) fn into_times(self) -> Vec<BatchTime> {
-        self.times
     }
 }
 
@@ -371,7 +365,7 @@ mod tests {
             times.note(batch as usize * 3, 3, at(2 * batch), at(2 * batch + 1));
         }
         assert!((times.sink_seconds - 5.0).abs() < 1e-6);
-        let times = times.into_times();
+        let times = times.times;
         assert!((MOST_MOMENTS / 2..=MOST_MOMENTS).contains(&times.len()));
         assert_eq!(
             times.iter().map(|time| (time.batches, time.items)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1)),

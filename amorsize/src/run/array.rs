@@ -43,14 +43,14 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
         let Self { source, mut shared, as_function, core, .. } = self;
         let mut core = core.into_parts();
-        if let Some(threads) = job.threads(core.options.wanted_threads()) {
+        if let Some(threads) = job.threads(core.options.threads) {
             core.options = core.options.threads(threads);
             core.options.check().map_err(refused)?;
         }
         let durable = shared.durable.take().unwrap_or_default();
         let wanted = job.wanted()?;
         let mut shares = shares::<I, R, P>(source, &job, &wanted, &durable)?;
-        let items = shares.items();
+        let items = shares.items;
         job.describe(identity, items, shares.input.clone())?;
         if job.gathers() {
             return job.results(items);
@@ -129,7 +129,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let durable = Arc::new(durable);
         self.shared.durable = Some(Arc::clone(&durable));
         let attempts = &task.attempts;
-        let told = KeptFigures { restored: 0, damaged: 0, bytes: attempts.bytes() };
+        let told = KeptFigures { restored: 0, damaged: 0, bytes: attempts.bytes };
         let most_held = self.most_held()?;
         let keeper = Arc::new(Keeper::new(Kind::Checkpoint, Box::default(), told, self.core.ledger()));
         let resume = Resume::of_attempts(durable, Arc::clone(attempts), Arc::clone(&keeper), most_held, task.first);
@@ -199,7 +199,7 @@ impl<T, R, C> Runs<T, R, C> {
         let mut run = Batched::<_, _, _, P>::of_parts(source, shared, as_function, core);
         let number = task.map_or(0, |(_, task)| task.task);
         let kept = task.map_or(Ok(()), |(_, task)| {
-            let durable = durable.of_task(task.attempts.directory().to_owned(), Codec::of::<P>());
+            let durable = durable.of_task(task.attempts.directory.clone(), Codec::of::<P>());
             run.keep_task(task, durable).map_err(|error| ArrayError::of_keeping(number, error))
         });
         let outcome = kept.and_then(|()| {

@@ -108,7 +108,7 @@ pub(crate) struct Core {
     pub(super) report: Option<Box<Report>>,
     /// The directory for spilled results, if it is memory.
     #[cfg(feature = "durable")]
-    memory_spill: Option<PathBuf>,
+    pub(super) memory_spill: Option<PathBuf>,
 }
 
 /// The way to collect results.
@@ -305,12 +305,6 @@ impl Core {
         Ok(self.engine.plan().unwrap_or_else(|| unreachable!("it was made")))
     }
 
-    /// Notes the directory for spilled results, which is memory.
-    #[cfg(feature = "durable")]
-    pub(crate) fn set_memory_spill(&mut self, directory: Option<PathBuf>) {
-        self.memory_spill = directory;
-    }
-
     /// Refuses invalid options, and prints the plan of a verbose run.
     pub(crate) fn start(&mut self, input: &mut dyn Input, function: &dyn Function) -> Result<(), Error> {
         self.check()?;
@@ -370,7 +364,7 @@ impl Core {
         self.tools.interrupts.begin();
         self.tools.ledger.set_collects(outlet.collects());
         let options = self.engine.options();
-        self.stock.asks.set_bounded(options.in_flight_items().is_some());
+        self.stock.asks.is_bounded = options.in_flight.is_some();
         if let Some(plan) = self.engine.plan() {
             outlet.set_batch_size(plan.batch_size());
         }
@@ -493,7 +487,7 @@ impl Core {
         let Some(mut all) = collector.room_for(count).or_else(|| collector.room_for(0)) else {
             return none(self.too_many(count));
         };
-        if self.engine.is_under_way() || self.options().panics() != OnPanic::Propagate || self.stock.resumes {
+        if self.engine.is_under_way() || self.options().on_panic != OnPanic::Propagate || self.stock.resumes {
             // Where items panic or need not run, the places of their results stay empty.
             all.lend_nothing();
         }

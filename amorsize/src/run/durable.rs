@@ -257,7 +257,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # std::fs::remove_dir_all(runs).unwrap();
     /// ```
     pub fn max_disk(mut self, bytes: impl DiskOption) -> Self {
-        self.set_durable("max_disk", |durable| durable.set_max_disk(bytes.bytes()));
+        self.set_durable("max_disk", |durable| durable.max_disk = Some(bytes.bytes()));
         self
     }
 

@@ -51,7 +51,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return journal.and_then(Keeper::ended_by).map_or(Ok(()), Err);
         }
         let Some(durable) = self.shared.durable.clone() else { return Ok(()) };
-        self.core.set_memory_spill(durable.spill_dir.clone().filter(|directory| is_memory(directory)));
+        self.core.memory_spill = durable.spill_dir.clone().filter(|directory| is_memory(directory));
         self.core.check()?;
         let identity = self.shared.identity()?;
         if identity.is_none() && durable.skip_first == 0 {

@@ -207,7 +207,7 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
             .into());
         }
         if self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done) {
-            checkpoint.set_remove(self.source.resume().and_then(Resume::take_store));
+            checkpoint.remove = self.source.resume().and_then(Resume::take_store);
         }
         Ok(P::given(Spilled::of_checkpoint(checkpoint), &mut self.seen))
     }

@@ -443,7 +443,7 @@ fn call<T, R, C: Sync>(
     chunk.clock = begun.map_or(Clock::Untimed, |(begun, weight)| Clock::At(begun, weight));
     part.call(chunk, 1, is_over);
     let heap = chunk.with_working(part.heap_of_results(&chunk.results, 1));
-    let result = part.types.take_result(chunk);
+    let result = part.types.take_last(&mut chunk.results);
     let ended = match chunk.clock {
         Clock::At(ended, weight) if part.is_pipeline() => Some((ended, weight)),
         Clock::At(_, weight) => Some((now(), weight)),

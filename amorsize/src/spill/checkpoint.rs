@@ -32,7 +32,7 @@ pub(crate) struct Checkpoint<R> {
     /// True once a result was found damaged as it was read.
     is_damaged: AtomicBool,
     /// Removed when these results are dropped.
-    remove: Option<Store>,
+    pub(crate) remove: Option<Store>,
     results: PhantomData<fn() -> R>,
 }
 
@@ -63,11 +63,6 @@ impl<R> Checkpoint<R> {
         let items = |done: &Done| (done.end() - done.first.max(from)) as usize;
         let len = found.done[first..].iter().map(items).sum();
         Self { found, from, first, len, is_damaged: AtomicBool::new(false), remove: None, results: PhantomData }
-    }
-
-    /// Removes the directory when these results are dropped.
-    pub(crate) fn set_remove(&mut self, store: Option<Store>) {
-        self.remove = store;
     }
 
     pub(crate) fn len(&self) -> usize {

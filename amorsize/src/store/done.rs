@@ -47,7 +47,8 @@ pub(super) struct Log {
     done: Vec<Done>,
     /// The places of frames that are of no use.
     pub(super) void: Vec<Spot>,
-    end: Option<u64>,
+    /// The number of items of the input, if a run came to its end.
+    pub(super) end: Option<u64>,
     /// True if a run came to its end after all of `void` was noted, and so computed it anew.
     pub(super) is_mended: bool,
     /// The places of the sink, each with the length of `done` when it was told.
@@ -130,10 +131,6 @@ impl Log {
     /// begins anew if none of them counts.
     pub(super) fn place(&self) -> Option<u64> {
         self.places.last().map(|&(place, _)| place).or(self.has_places.then_some(0))
-    }
-
-    pub(super) fn end(&self) -> Option<u64> {
-        self.end
     }
 
     /// All items that are done, by index. Items that are done twice, because damage went away

@@ -114,7 +114,7 @@ impl Found {
             directory: directory.to_owned(),
             begun: begun.into(),
             done: log.done(),
-            end: log.end(),
+            end: log.end,
             place: log.place(),
             damaged: unnoted.len() + log.void.len(),
             is_mended: log.is_mended && unnoted.is_empty(),

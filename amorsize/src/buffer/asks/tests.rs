@@ -96,11 +96,11 @@ impl Scene {
         let _moved = self.clock.enter();
         (0..20_000).find(|_| {
             // An iterator does this before each batch.
-            open.set_bounded(false);
+            open.is_bounded = false;
             let put_off = open.put_off_call();
             (self.before_call)(self, put_off);
             self.clock.run(micros(self.call));
-            open.note_call(self.call as f64 * 1e-6);
+            open.call = self.call as f64 * 1e-6;
             (self.in_call)(self);
             open.call_ended();
             (self.after_call)(self);
@@ -286,7 +286,7 @@ fn trials_that_show_nothing_become_rare() {
     let mut put_off = 0;
     for _ in 0..20_000 {
         put_off += u32::from(!open.put_off_call().is_zero());
-        open.note_call(1e-6);
+        open.call = 1e-6;
         others(micros(3), 1);
         ask_later(&mut open, &clock, 1, || micros(1));
     }
@@ -303,7 +303,7 @@ fn a_call_is_put_off_by_the_time_of_four_but_not_for_long() {
         let mut open = asks(0);
         let mut put_off_ones = (0..40).map(|_| {
             let put_off = open.put_off_call();
-            open.note_call(call as f64 * 1e-6);
+            open.call = call as f64 * 1e-6;
             others(micros(9), 1);
             ask_later(&mut open, &clock, 1, || micros(1));
             put_off
@@ -339,7 +339,7 @@ fn an_item_that_was_waited_for_begins_it_anew() {
     let _moved = clock.enter();
     let mut open = asks(0);
     for asked in 0..1_000 {
-        open.note_call(1e-6);
+        open.call = 1e-6;
         // Without close checks, an item that takes this long counts as waited for.
         open.closely = false;
         ask_later(&mut open, &clock, 1, || micros(if asked % 10 == 0 { 50 } else { 1 }));
@@ -352,7 +352,7 @@ fn a_bound_of_items_in_flight_has_them_asked_for_one_by_one_for_good() {
     let clock = Clock::standing();
     let _moved = clock.enter();
     let mut open = asks(0);
-    open.set_bounded(true);
+    open.is_bounded = true;
     for _ in 0..1_000 {
         // An item that was taken is started before the next ask, however quickly items come.
         assert!(open.may_overlap() && open.are_single() && open.hand_over_first(true) && open.may_wait());

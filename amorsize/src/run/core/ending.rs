@@ -82,7 +82,7 @@ impl Core {
     /// Adds the failures of its part to a report. Takes out panics that are gathered.
     fn tell(&self, report: &mut Report, (values, gathers): (usize, bool), told: &mut Told) {
         report.set_values(values, std::mem::take(&mut told.failures));
-        if gathers && self.options().panics() == OnPanic::Collect {
+        if gathers && self.options().on_panic == OnPanic::Collect {
             told.panicked.extend(report.take_panics());
         }
     }

@@ -137,16 +137,12 @@ impl<R: Serialize> Serialize for Values<'_, R> {
 
 #[derive(Debug)]
 pub(super) struct Columns {
-    fields: Vec<FieldRef>,
+    pub(super) fields: Vec<FieldRef>,
     /// True if a result's fields are the columns, false if the result itself is the only column.
     is_struct: bool,
 }
 
 impl Columns {
-    pub(super) fn fields(&self) -> &[FieldRef] {
-        &self.fields
-    }
-
     /// The columns that a type has, or `None` if it does not tell them.
     fn of_type<R: DeserializeOwned>() -> Result<Option<Self>, Refused> {
         // A pass for each variant of an enum: serde_arrow's own limit is 100.

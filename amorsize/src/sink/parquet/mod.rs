@@ -274,7 +274,7 @@ impl<S> Parquet<S> {
 
 impl Table {
     fn new(columns: Columns) -> Result<Self, ParquetError> {
-        let schema = Arc::new(Schema::new(columns.fields().to_vec()));
+        let schema = Arc::new(Schema::new(columns.fields.clone()));
         // Only the end of a batch ends a row group.
         let properties =
             WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(None);
