@@ -17,18 +17,15 @@ pub(crate) enum Share<N: Iterator> {
     /// Items that were kept while the rest of the input was hashed.
     Kept(std::vec::IntoIter<N::Item>),
     /// The next items of an iterator, which goes on behind them.
-    Streamed(Streamed<N>),
-}
-
-/// The next items of an iterator.
-pub(crate) struct Streamed<N> {
-    iterator: N,
-    /// The items that are not taken.
-    left: usize,
-    /// The index of the item behind the last one.
-    end: usize,
-    /// The number of items of the iterator, if it ended before that.
-    ended_at: Option<usize>,
+    Streamed {
+        iterator: N,
+        /// The items that are not taken.
+        left: usize,
+        /// The index of the item behind the last one.
+        end: usize,
+        /// The number of items of the iterator, if it ended before that.
+        ended_at: Option<usize>,
+    },
 }
 
 impl<N: Iterator> Share<N> {
@@ -44,36 +41,24 @@ impl<N: Iterator> Iterator for Share<N> {
     fn next(&mut self) -> Option<N::Item> {
         match self {
             Self::Kept(items) => items.next(),
-            Self::Streamed(share) => share.next(),
+            Self::Streamed { left: 0, .. } | Self::Streamed { ended_at: Some(_), .. } => None,
+            Self::Streamed { iterator, left, end, ended_at } => {
+                let item = iterator.next();
+                match item {
+                    Some(_) => *left -= 1,
+                    None => *ended_at = Some(*end - *left),
+                }
+                item
+            }
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self {
             Self::Kept(items) => items.size_hint(),
-            Self::Streamed(share) => share.size_hint(),
+            Self::Streamed { ended_at: Some(_), .. } => (0, Some(0)),
+            Self::Streamed { left, .. } => (*left, Some(*left)),
         }
-    }
-}
-
-impl<N: Iterator> Iterator for Streamed<N> {
-    type Item = N::Item;
-
-    fn next(&mut self) -> Option<N::Item> {
-        if self.left == 0 || self.ended_at.is_some() {
-            return None;
-        }
-        let item = self.iterator.next();
-        match item {
-            Some(_) => self.left -= 1,
-            None => self.ended_at = Some(self.end - self.left),
-        }
-        item
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = if self.ended_at.is_some() { 0 } else { self.left };
-        (left, Some(left))
     }
 }
 
@@ -155,7 +140,7 @@ impl<N: ExactSizeIterator> Shares<N> {
                 let dropped = iterator.by_ref().take(before).count();
                 let ended_at = (dropped < before).then_some(*next + dropped);
                 *next = range.end;
-                Share::Streamed(Streamed { iterator, left: range.len(), end: range.end, ended_at })
+                Share::Streamed { iterator, left: range.len(), end: range.end, ended_at }
             }
         }
     }
@@ -165,16 +150,17 @@ impl<N: ExactSizeIterator> Shares<N> {
     /// # Errors
     ///
     /// If the input has fewer or more items than it said: some would have no result.
-    pub(crate) fn give_back(&mut self, share: Share<N>) -> Result<(), ArrayError> {
-        let (Rest::Streamed(iterator, _), Share::Streamed(mut share)) = (&mut self.rest, share) else { return Ok(()) };
+    pub(crate) fn give_back(&mut self, mut share: Share<N>) -> Result<(), ArrayError> {
+        let Rest::Streamed(rest, _) = &mut self.rest else { return Ok(()) };
         share.by_ref().for_each(drop);
-        if let Some(items) = share.ended_at {
+        let Share::Streamed { mut iterator, end, ended_at, .. } = share else { return Ok(()) };
+        if let Some(items) = ended_at {
             return Err(other_length(self.items, items));
         }
-        if share.end == self.items && share.iterator.next().is_some() {
+        if end == self.items && iterator.next().is_some() {
             return Err(other_length(self.items, "more"));
         }
-        *iterator = Some(share.iterator);
+        *rest = Some(iterator);
         Ok(())
     }
 }

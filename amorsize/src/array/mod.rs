@@ -17,6 +17,7 @@ mod task;
 
 use std::error::Error as StdError;
 use std::io::{self, Write};
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -81,10 +82,8 @@ pub fn main(program: impl FnOnce() -> Result<(), Box<dyn StdError>>) -> ExitCode
             // Nobody may read this, and the engine is to get the exit code all the same.
             let mut stderr = io::stderr();
             let _ = writeln!(stderr, "error: {error}");
-            let mut cause = error.source();
-            while let Some(known) = cause {
-                let _ = writeln!(stderr, "caused by: {known}");
-                cause = known.source();
+            for cause in iter::successors(error.source(), |&cause| cause.source()) {
+                let _ = writeln!(stderr, "caused by: {cause}");
             }
             exit_code(&*error)
         }
@@ -98,12 +97,7 @@ pub fn main(program: impl FnOnce() -> Result<(), Box<dyn StdError>>) -> ExitCode
 
 /// The exit code of the first error of a chain that has an exit code.
 fn exit_code(error: &(dyn StdError + 'static)) -> ExitCode {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<ArrayError>() {
-            return error.exit_code();
-        }
-        next = error.source();
-    }
-    ExitCode::FAILURE
+    iter::successors(Some(error), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<ArrayError>())
+        .map_or(ExitCode::FAILURE, ArrayError::exit_code)
 }

@@ -12,7 +12,7 @@ impl<T, R, C> Shared<T, R, C> {
     /// Adds the functions of the run. This hashes their shared parameters.
     pub(crate) fn tell(&self, functions: &mut Functions) {
         let version = self.version();
-        match (&self.body, &self.code) {
+        match (&self.body, self.code) {
             (Body::Stages(stages), _) => (stages.tell)(&self.context, functions),
             (Body::Function(_), Some(code)) => functions.add(code, &self.context, version),
             (Body::Function(_), None) => functions.add_closure::<C>(version),

@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use crate::buffer::Quota;
 use crate::buffer::{RawChunk, Results, Types};
+#[cfg(feature = "durable")]
+use crate::code::{Code, Tell};
 use crate::durable::Keeper;
 #[cfg(feature = "durable")]
-use crate::durable::{CodeOf, Durable, Functions};
+use crate::durable::{Durable, Functions};
 use crate::memory::measure::{Heap, Measure};
 use crate::options::retry::{Retry, RetryItem, RetryOutput};
 use crate::units::measured_by::MeasuredBy;
@@ -95,9 +97,10 @@ pub(crate) struct Shared<T, R, C> {
     /// True for an item that is an error of the input, if the input can fail.
     #[cfg(feature = "durable")]
     pub(crate) is_error: Option<fn(&T) -> bool>,
-    /// The function's code, if its attribute tells it.
+    /// The function's code, if its attribute tells it, and a function that tells the values of its
+    /// shared parameters.
     #[cfg(feature = "durable")]
-    pub(crate) code: Option<CodeOf<C>>,
+    pub(crate) code: Option<(&'static Code, Tell<C>)>,
     /// The settings of a durable run.
     #[cfg(feature = "durable")]
     pub(crate) durable: Option<Arc<Durable<T, R>>>,

@@ -1,25 +1,12 @@
 //! The functions of a durable run: their code, versions and shared parameters.
 
 use std::any::type_name;
-use std::hash::Hasher;
 
 use crate::code::{Code, HashesOne, Listener, Tell};
 use crate::error::Error;
 use crate::store::{Identity, Kind, StableHasher};
 
 pub(super) const NEW_VERSION: &str = "a number or a text, and another one when the results change";
-
-/// The code of a run's function, and a function that tells the values of its shared parameters.
-pub(crate) struct CodeOf<C> {
-    code: &'static Code,
-    tell: Tell<C>,
-}
-
-impl<C> CodeOf<C> {
-    pub(crate) fn new(code: &'static Code, tell: Tell<C>) -> Self {
-        Self { code, tell }
-    }
-}
 
 /// The functions of a run: one, or the stages of a pipeline.
 #[derive(Default)]
@@ -62,19 +49,13 @@ impl Listener for Told {
     }
 
     fn take_shared(&mut self, name: &'static str, hash: Option<HashesOne<'_>>) {
-        let hash = hash.map(|hash| {
-            let mut hasher = StableHasher::default();
-            hash(&mut hasher);
-            hasher.finish()
-        });
-        self.shared.push((name, hash));
+        self.shared.push((name, hash.map(|hash| StableHasher::default().with(|hasher| hash(hasher)))));
     }
 }
 
 impl Functions {
     /// Adds a function with an attribute. `version` takes precedence over its own.
-    pub(crate) fn add<C>(&mut self, code: &CodeOf<C>, context: &C, version: Option<&String>) {
-        let CodeOf { code, tell } = code;
+    pub(crate) fn add<C>(&mut self, (code, tell): (&Code, Tell<C>), context: &C, version: Option<&String>) {
         let (path, version) =
             (code.path.to_owned(), version.cloned().or(code.version.map(|version| version.to_string())));
         let mut told = Told { path, tokens: Some(code.tokens), version, ..Told::default() };

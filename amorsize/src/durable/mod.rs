@@ -8,7 +8,7 @@ pub(crate) mod resume;
 pub(crate) mod settings;
 
 pub use self::codec::{Codec, StoredResult};
-pub(crate) use self::functions::{CodeOf, Functions};
+pub(crate) use self::functions::Functions;
 pub(crate) use self::keeper::{Handle, Keeper};
 pub(crate) use self::resume::Resume;
 pub(crate) use self::settings::Durable;

@@ -1,7 +1,7 @@
 //! The settings of a durable run, and the checks that refuse some of them.
 
 use std::any::type_name;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,15 +39,6 @@ pub(crate) struct Durable<T, R> {
 
 /// Hashes an item's key.
 type Key<T> = Box<dyn Fn(&T, &mut StableHasher) -> u64 + Send + Sync>;
-
-/// A value, and the function that hashes it.
-struct Hashed<'t, T>(&'t T, HashOf<T>);
-
-impl<T> Hash for Hashed<'_, T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.1)(self.0, state);
-    }
-}
 
 impl<T, R> Default for Durable<T, R> {
     fn default() -> Self {
@@ -111,7 +102,7 @@ impl<T, R> Durable<T, R> {
     pub(crate) fn hash_item(&self, item: &T, hasher: &mut StableHasher) -> u64 {
         match (&self.key, self.hash) {
             (Some(key), _) => key(item, hasher),
-            (None, Some(hash)) => hasher.of(&Hashed(item, hash)),
+            (None, Some(hash)) => hasher.with(|hasher| hash(item, hasher)),
             (None, None) => unreachable!("a run that can't tell items apart is refused"),
         }
     }

@@ -9,7 +9,7 @@ use super::keyed::Keyed;
 #[cfg(test)]
 use crate::call::Shared;
 use crate::code::{Code, HashOf, Tell};
-use crate::durable::{CodeOf, Codec, Durable, StoredResult};
+use crate::durable::{Codec, Durable, StoredResult};
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::system::paths::absolute;
@@ -17,7 +17,7 @@ use crate::system::paths::absolute;
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// The same run with the code of its function.
     pub(crate) fn coded(mut self, code: &'static Code, tell: Tell<C>) -> Self {
-        self.shared.code = Some(CodeOf::new(code, tell));
+        self.shared.code = Some((code, tell));
         self
     }
 

@@ -18,14 +18,11 @@ pub(super) fn write<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) -> Done 
 }
 
 /// The cause for which a value can't be written.
+#[derive(Debug)]
 #[expect(clippy::box_collection, reason = "as small as a pointer, since it is returned for each part of a value")]
 pub(super) struct Refused(Box<String>);
 
 impl Refused {
-    pub(super) fn into_text(self) -> String {
-        *self.0
-    }
-
     #[cold]
     fn unknown_length() -> Self {
         ser::Error::custom("it does not tell the length of a sequence or a map")
@@ -33,12 +30,6 @@ impl Refused {
 }
 
 impl Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -11,7 +11,7 @@ pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Res
     let before = to.len();
     bytes::write(result, to).map_err(|refused| {
         to.truncate(before);
-        refused.into_text()
+        refused.to_string()
     })
 }
 

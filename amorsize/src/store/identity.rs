@@ -49,9 +49,14 @@ impl StableHasher {
 
     /// The hash of a value. The hasher can be used again, which saves an allocation.
     pub(crate) fn of(&mut self, value: &(impl Hash + ?Sized)) -> u64 {
+        self.with(|hasher| value.hash(hasher))
+    }
+
+    /// The hash of what `hash` writes.
+    pub(crate) fn with(&mut self, hash: impl FnOnce(&mut Self)) -> u64 {
         self.short.clear();
         self.long = None;
-        value.hash(self);
+        hash(self);
         self.finish()
     }
 
@@ -128,12 +133,6 @@ impl Hasher for StableHasher {
 
     fn write_isize(&mut self, number: isize) {
         self.write_i64(number as i64);
-    }
-}
-
-impl std::fmt::Debug for StableHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StableHasher").finish_non_exhaustive()
     }
 }
 

@@ -287,9 +287,3 @@ impl Segment {
         }
     }
 }
-
-impl std::fmt::Debug for Segment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Segment").field("path", &self.path).field("bytes", &self.bytes).finish_non_exhaustive()
-    }
-}

@@ -58,7 +58,7 @@ const ANY: &str = "any";
 /// | `["enum", name, number, variant, shape]` | number, variant and shape for each variant seen |
 ///
 /// The shape of a variant is that of a unit, a tuple, a struct or one value.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shape(String);
 
 impl Shape {
@@ -260,10 +260,4 @@ fn write_fields(fields: &[Value], out: &mut String) -> fmt::Result {
     }
     out.push_str(if fields.is_empty() { "}" } else { " }" });
     Ok(())
-}
-
-impl fmt::Debug for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Shape({self})")
-    }
 }

@@ -51,12 +51,6 @@ impl Settings {
     }
 }
 
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("most_held", &self.most_held).finish_non_exhaustive()
-    }
-}
-
 /// Bytes that are encoded and not written. They are given back when this is dropped.
 pub(super) struct Held {
     bytes: u64,

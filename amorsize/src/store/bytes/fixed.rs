@@ -2,39 +2,22 @@
 
 use std::fmt;
 
-use serde::ser::{Error, Impossible, Serialize, Serializer};
+use serde::ser::{Impossible, Serialize, Serializer};
 
-/// Gives the bytes of a value if values of its kind take `N` bytes, and refuses others.
+/// Gives the bytes of a value if values of its kind take `N` bytes, and refuses others. Nobody reads
+/// the error.
 pub(super) struct Fixed<const N: usize>;
-
-/// The value is of another kind.
-#[derive(Debug)]
-pub(super) struct OfOtherKind;
-
-impl fmt::Display for OfOtherKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is of another kind")
-    }
-}
-
-impl std::error::Error for OfOtherKind {}
-
-impl Error for OfOtherKind {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
-}
 
 /// `bytes` if they are `N`, which the compiler knows.
 #[inline]
-fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], OfOtherKind> {
-    bytes.try_into().map_err(|_| OfOtherKind)
+fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], fmt::Error> {
+    bytes.try_into().map_err(|_| fmt::Error)
 }
 
 macro_rules! fixed {
     ($($method:ident($ty:ty) $value:ident => $bytes:expr;)*) => {$(
         #[inline]
-        fn $method(self, $value: $ty) -> Result<[u8; N], OfOtherKind> {
+        fn $method(self, $value: $ty) -> Result<[u8; N], fmt::Error> {
             exactly(&$bytes)
         }
     )*};
@@ -43,16 +26,16 @@ macro_rules! fixed {
 macro_rules! refused {
     ($($method:ident $(<$t:ident>)? ($($ty:ty),*) -> $ok:ty;)*) => {$(
         #[inline]
-        fn $method $(<$t: Serialize + ?Sized>)? (self, $(_: $ty),*) -> Result<$ok, OfOtherKind> {
-            Err(OfOtherKind)
+        fn $method $(<$t: Serialize + ?Sized>)? (self, $(_: $ty),*) -> Result<$ok, fmt::Error> {
+            Err(fmt::Error)
         }
     )*};
 }
 
 impl<const N: usize> Serializer for Fixed<N> {
     type Ok = [u8; N];
-    type Error = OfOtherKind;
-    type SerializeSeq = Impossible<[u8; N], OfOtherKind>;
+    type Error = fmt::Error;
+    type SerializeSeq = Impossible<[u8; N], fmt::Error>;
     type SerializeTuple = Self::SerializeSeq;
     type SerializeTupleStruct = Self::SerializeSeq;
     type SerializeTupleVariant = Self::SerializeSeq;
@@ -73,7 +56,7 @@ impl<const N: usize> Serializer for Fixed<N> {
         self,
         _: &'static str,
         value: &T,
-    ) -> Result<[u8; N], OfOtherKind> {
+    ) -> Result<[u8; N], fmt::Error> {
         value.serialize(self)
     }
 
@@ -106,14 +89,14 @@ impl<const N: usize> Serializer for Fixed<N> {
 
     /// Does not format the text.
     #[inline]
-    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<[u8; N], OfOtherKind> {
-        Err(OfOtherKind)
+    fn collect_str<T: fmt::Display + ?Sized>(self, _: &T) -> Result<[u8; N], fmt::Error> {
+        Err(fmt::Error)
     }
 
     /// Does not ask for elements.
     #[inline]
-    fn collect_seq<I: IntoIterator<Item: Serialize>>(self, _: I) -> Result<[u8; N], OfOtherKind> {
-        Err(OfOtherKind)
+    fn collect_seq<I: IntoIterator<Item: Serialize>>(self, _: I) -> Result<[u8; N], fmt::Error> {
+        Err(fmt::Error)
     }
 
     #[inline]

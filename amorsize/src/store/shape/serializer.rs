@@ -273,14 +273,14 @@ impl<'a> ser::Serializer for Shaper<'a> {
 }
 
 macro_rules! of_elements {
-    ($($trait:ident: $method:ident),* $(,)?) => {
+    ($($trait:ident: $($method:ident)*;)*) => {
         $(impl ser::$trait for Parts<'_> {
             type Ok = ();
             type Error = Enough;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, element: &T) -> Seen {
+            $(fn $method<T: Serialize + ?Sized>(&mut self, element: &T) -> Seen {
                 self.add(element)
-            }
+            })*
 
             fn end(self) -> Seen {
                 self.close()
@@ -290,10 +290,11 @@ macro_rules! of_elements {
 }
 
 of_elements! {
-    SerializeSeq: serialize_element,
-    SerializeTuple: serialize_element,
-    SerializeTupleStruct: serialize_field,
-    SerializeTupleVariant: serialize_field,
+    SerializeSeq: serialize_element;
+    SerializeTuple: serialize_element;
+    SerializeTupleStruct: serialize_field;
+    SerializeTupleVariant: serialize_field;
+    SerializeMap: serialize_key serialize_value;
 }
 
 macro_rules! of_fields {
@@ -319,20 +320,3 @@ macro_rules! of_fields {
 }
 
 of_fields!(SerializeStruct, SerializeStructVariant);
-
-impl ser::SerializeMap for Parts<'_> {
-    type Ok = ();
-    type Error = Enough;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Seen {
-        self.add(key)
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Seen {
-        self.add(value)
-    }
-
-    fn end(self) -> Seen {
-        self.close()
-    }
-}
