@@ -144,12 +144,8 @@ impl Climb {
         }
     }
 
-    /// The level at which a climb to `wanted` threads begins.
-    pub(crate) fn first(cores: usize, wanted: usize) -> usize {
-        wanted.min(STEP * cores)
-    }
-
-    /// The next level on the way to `wanted`.
+    /// The next level on the way from `level` to `wanted` threads. A climb begins at the one that
+    /// comes after the number of cores.
     pub(crate) fn next(level: usize, wanted: usize) -> usize {
         wanted.min(STEP * level)
     }

@@ -76,7 +76,23 @@ impl Sizes {
 
     /// The most items of a batch of such chunks.
     pub(crate) fn batches(&self, learned: &Learned, situation: &Situation) -> usize {
-        batch_items(learned, situation, self.threads, self.chunk_items)
+        let threads = self.threads;
+        if let Some(asked) = situation.batch_items {
+            return asked;
+        }
+        let seconds = learned.recent_seconds().max(1e-10) / threads as f64;
+        let by_time = (BATCH_SECONDS / seconds) as usize;
+        let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
+        let by_memory = situation.budget.as_u64() / BATCH_PART / bytes_per_item.max(1);
+        let by_cache = usize::try_from(BATCH_BYTES / bytes_per_item.max(1)).unwrap_or(usize::MAX);
+        let by_copying = BATCH_BUFFER / situation.result_size.max(1);
+        let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
+        // A batch of slow items has at least two for each thread, and three on threads beyond the
+        // cores: the second one alone shows if an iterator's run pays.
+        let rounds = if threads > situation.threads { 3 } else { 2 };
+        let least = if situation.hands_over && bytes_per_item >= LARGE_RESULT { 1 } else { rounds * threads };
+        let in_flight = situation.in_flight.map_or(usize::MAX, |most| batch_in_flight(most, threads));
+        by_time.min(by_cache).max(least).min(by_copying.max(self.chunk_items)).min(by_memory).min(in_flight).max(1)
     }
 }
 
@@ -118,26 +134,6 @@ pub(crate) fn handing_in_flight(situation: &Situation, threads: usize) -> f64 {
     situation.in_flight.map_or(0.0, |most| WAITING_CHUNK / chunk_in_flight(most, threads) as f64)
 }
 
-/// The most items of a batch.
-fn batch_items(learned: &Learned, situation: &Situation, threads: usize, chunk_size: usize) -> usize {
-    if let Some(asked) = situation.batch_items {
-        return asked;
-    }
-    let seconds = learned.recent_seconds().max(1e-10) / threads as f64;
-    let by_time = (BATCH_SECONDS / seconds) as usize;
-    let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
-    let by_memory = situation.budget.as_u64() / BATCH_PART / bytes_per_item.max(1);
-    let by_cache = usize::try_from(BATCH_BYTES / bytes_per_item.max(1)).unwrap_or(usize::MAX);
-    let by_copying = BATCH_BUFFER / situation.result_size.max(1);
-    let by_memory = usize::try_from(by_memory).unwrap_or(usize::MAX);
-    // A batch of slow items has at least two for each thread, and three on threads beyond the
-    // cores: the second one alone shows if an iterator's run pays.
-    let rounds = if threads > situation.threads { 3 } else { 2 };
-    let least = if situation.hands_over && bytes_per_item >= LARGE_RESULT { 1 } else { rounds * threads };
-    let in_flight = situation.in_flight.map_or(usize::MAX, |most| batch_in_flight(most, threads));
-    by_time.min(by_cache).max(least).min(by_copying.max(chunk_size)).min(by_memory).min(in_flight).max(1)
-}
-
 /// The most items of a batch if `most` may be in flight and each thread has one of them.
 pub(crate) fn batch_in_flight(most: usize, threads: usize) -> usize {
     (most.saturating_sub(threads) / IN_FLIGHT_PARTS).max(1)
@@ -170,8 +166,8 @@ mod tests {
         let learned = learned(1e-6, 24);
         let sizes = |most, threads| {
             let situation = Situation { in_flight: Some(most), ..situation(Some(1_000_000)) };
-            let chunk_size = chunk_items(&learned, &situation, threads);
-            (chunk_size, batch_items(&learned, &situation, threads, chunk_size))
+            let sizes = Sizes::new(&learned, &situation, threads);
+            (sizes.chunk_items, sizes.batch_items)
         };
         assert_eq!(sizes(usize::MAX, 4), (2000, 2730));
         assert_eq!(sizes(64, 4), (4, 15));
@@ -185,7 +181,7 @@ mod tests {
         });
         assert_eq!(threads, [1, 4]);
         let asked = Situation { in_flight: Some(64), batch_items: Some(64), ..situation(None) };
-        assert_eq!(batch_items(&learned, &asked, 4, 4), 64);
+        assert_eq!(Sizes::new(&learned, &asked, 4).batch_items, 64);
     }
 
     #[test]

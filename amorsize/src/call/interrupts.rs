@@ -18,9 +18,8 @@ pub(crate) enum Interrupt {
 /// The causes that may interrupt a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupts {
-    token: Option<CancelToken>,
-    /// The tokens of a pipeline's other stages.
-    further: Vec<CancelToken>,
+    /// Those of a pipeline's stages; a single function has one at most.
+    tokens: Vec<CancelToken>,
     deadline: Option<Instant>,
     /// The time until the deadline, counted from the run's start.
     timeout: Option<Duration>,
@@ -29,14 +28,12 @@ pub(crate) struct Interrupts {
 
 impl Interrupts {
     pub(crate) fn set_token(&mut self, token: CancelToken) {
-        (self.token, self.further) = (Some(token), Vec::new());
+        self.tokens = vec![token];
     }
 
     /// Joins the causes of two stages: each of them interrupts both.
     pub(crate) fn join(mut self, next: Self) -> Self {
-        self.further.extend(self.token.take());
-        self.further.extend(next.further);
-        self.token = next.token.or_else(|| self.further.pop());
+        self.tokens.extend(next.tokens);
         self.deadline = [self.deadline, next.deadline].into_iter().flatten().min();
         self.timeout = [self.timeout, next.timeout].into_iter().flatten().min();
         self
@@ -63,7 +60,7 @@ impl Interrupts {
     /// True if anything can interrupt the run.
     #[inline]
     pub(crate) fn are_possible(&self) -> bool {
-        self.token.is_some() || self.deadline.is_some() || self.timeout.is_some() || self.keeper.get().is_some()
+        !self.tokens.is_empty() || self.deadline.is_some() || self.timeout.is_some() || self.keeper.get().is_some()
     }
 
     /// Begins to count the time.
@@ -79,7 +76,7 @@ impl Interrupts {
     /// The reason why the run must end now, if there is one.
     #[inline]
     pub(crate) fn now(&self) -> Option<Interrupt> {
-        if self.token.iter().chain(&self.further).any(CancelToken::is_cancelled) {
+        if self.tokens.iter().any(CancelToken::is_cancelled) {
             return Some(Interrupt::Cancelled);
         }
         if self.keeper.get().is_some_and(Keeper::has_failed) {

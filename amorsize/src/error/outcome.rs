@@ -156,7 +156,7 @@ pub(crate) struct Failures {
 
 impl Failures {
     /// The most texts that are kept: enough to see the kinds of errors, in a report that still fits
-    /// a screen.
+    /// a screen. Of panics that are only counted, as many are kept.
     pub(crate) const MOST: usize = 16;
 
     pub(crate) const fn new() -> Self {

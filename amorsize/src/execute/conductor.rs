@@ -76,7 +76,6 @@ pub(super) struct Grown<'a> {
 /// The calling thread of a run on threads.
 pub(super) struct Conductor<'a> {
     pub(super) control: &'a Control,
-    pub(super) work: Work<'a>,
     /// The beginning of this part of the run, and the time of all parts before it.
     pub(super) begun: Instant,
     pub(super) before: Duration,
@@ -139,17 +138,17 @@ impl Conductor<'_> {
                     return Ok(flow);
                 }
                 // With a slow sink there may be no end of results, and so no other check.
-                if self.work.interrupts.now().is_some() {
+                if line.work.interrupts.now().is_some() {
                     break;
                 }
                 self.look_whether_slower();
             }
             self.control.look();
-            if let Some(interrupt) = self.work.interrupts.now() {
+            if let Some(interrupt) = line.work.interrupts.now() {
                 self.control.course.pause();
                 let items_done = self.control.state().books.learned.items;
                 let elapsed = self.before + (now() - self.begun);
-                return Err(interrupted(self.work.interrupts, interrupt, items_done, elapsed));
+                return Err(interrupted(line.work.interrupts, interrupt, items_done, elapsed));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.turn(self.control.in_sink(|| line.flush()))
@@ -161,7 +160,7 @@ impl Conductor<'_> {
             }
             if line.stock.asks.may_wait() && self.joins_in && self.control.is_left_waiting() {
                 // All other threads may be in such calls as this one.
-                self.work.run_next(self.control, None, false);
+                line.work.run_next(self.control, None, false);
                 continue;
             }
             self.feed(line, self.control.most_pulls(), start_job);
@@ -199,18 +198,13 @@ impl Conductor<'_> {
                     let Stuck { item, needed, .. } = self.control.stuck();
                     if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
                         self.control.course.pause();
-                        return Err(oversize(
-                            item,
-                            needed,
-                            line.work.ledger,
-                            self.control.state().situation.measured_by,
-                        )
-                        .into());
+                        let measured_by = self.control.state().situation.measured_by;
+                        return Err(oversize(item, needed, line.work.ledger, measured_by).into());
                     }
                     // A call that alone needs more than the budget runs alone. So does the next
                     // call of a collect that has no results yet: it goes on after one that gave up,
                     // and must come further.
-                    self.work.run_next(self.control, None, true);
+                    line.work.run_next(self.control, None, true);
                     continue;
                 }
             }
@@ -261,7 +255,7 @@ impl Conductor<'_> {
                     // The next item may come because of these results.
                     let hands_over = restored.results.is_some() && line.stock.asks.are_single();
                     self.pass_over(line, restored);
-                    if hands_over || self.work.interrupts.now().is_some() {
+                    if hands_over || line.work.interrupts.now().is_some() {
                         break;
                     }
                     continue;
@@ -290,7 +284,7 @@ impl Conductor<'_> {
         let Restored { items, results, bytes, are_outside, .. } = restored;
         let results = results.map(|results| {
             let size = self.control.state().situation.result_size;
-            let bytes = self.work.bytes_of(&results, bytes, size);
+            let bytes = line.work.bytes_of(&results, bytes, size);
             (line.chunk_of(results), bytes)
         });
         self.control.add_restored(items, are_outside, results);
@@ -345,13 +339,13 @@ impl Conductor<'_> {
 
     fn wait(&self, line: &Line<'_>) {
         let (wanted, holds) = (line.outlet.wanted(), line.outlet.holds());
-        if self.control.needs_caller(wanted, holds) || (self.joins_in && self.work.run_next(self.control, None, false))
+        if self.control.needs_caller(wanted, holds) || (self.joins_in && line.work.run_next(self.control, None, false))
         {
             return;
         }
         if !self.worker {
             self.control.wait(wanted, holds, LONGEST_SLEEP);
-        } else if (self.joins_in && self.work.ledger.outer_budget().is_some())
+        } else if (self.joins_in && line.work.ledger.outer_budget().is_some())
             || !pool::work_on_something_else()
             || DECLINED.take()
         {

@@ -43,21 +43,15 @@ impl Engine {
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         // A worker that calls a run does that work for its own call. It must not count as the help
         // of an idle worker.
-        if line.work.tracks && pool::is_worker() && !tracking::is_open() {
-            let frame = Frame::begin();
-            let outcome = self.run_within(line);
-            tracking::settle(frame.end().retained());
-            return outcome;
-        }
-        self.run_within(line)
-    }
-
-    fn run_within(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
+        let frame = (line.work.tracks && pool::is_worker() && !tracking::is_open()).then(Frame::begin);
         let outcome = self.run_to_its_end(line);
         if outcome.is_err() {
             // Finished results are handed over in spite of the error.
             line.flush();
             self.now = Some(sync::now());
+        }
+        if let Some(frame) = frame {
+            tracking::settle(frame.end().retained());
         }
         outcome
     }

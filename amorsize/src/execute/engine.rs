@@ -17,6 +17,7 @@ use crate::adapt::alone::{Alone, Done};
 use crate::adapt::situation::Situation;
 use crate::error::Error;
 use crate::error::failure::{Ended, Failure, discard};
+use crate::error::outcome::Failures;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::Limit;
@@ -34,9 +35,6 @@ use crate::units::measured_by::{Certainty, MeasuredBy};
 /// Limits the bytes that may be held before a budget that is a fraction of the available memory is
 /// worked out. No machine has less to give.
 pub(crate) const UNRESOLVED_BUDGET: ByteSize = ByteSize::mib(1);
-/// Limits the panics that are kept if they are only counted: enough to see what they have in
-/// common, few enough to read.
-const KEPT_PANICS: usize = 16;
 
 /// The facts up to the early end of a run that goes on.
 #[derive(Debug)]
@@ -323,7 +321,7 @@ impl Engine {
     pub(super) fn keep_panics(&mut self) {
         let most = match self.options.on_panic {
             OnPanic::Propagate => None,
-            OnPanic::Skip => Some(KEPT_PANICS),
+            OnPanic::Skip => Some(Failures::MOST),
             OnPanic::Collect => Some(usize::MAX),
         };
         self.with_books(|books| books.panics.most = most);

@@ -323,7 +323,6 @@ impl Scene {
         let mut line = Line { input, stock, work, outlet, is_stopped: false };
         let mut conductor = Conductor {
             control,
-            work,
             begun: sync::now(),
             before: Duration::ZERO,
             worker: false,

@@ -93,8 +93,7 @@ impl Engine {
         situation.available_now = situation.available.is_none().then(|| source::current().available());
         situation.cores = Some(Cores::of_this_process());
         let mut plan = Plan::explained(&self.books.learned, &situation);
-        plan.warn_of_refused(self.refused);
-        plan.warn_of_features(self.unasked);
+        plan.warn_of(self.refused, self.unasked);
         line.work.span.planned(&plan);
         self.plan = Some(plan);
         self.observer.tell(sync::now(), Stage::Planned, self.counts());
@@ -107,8 +106,7 @@ impl Engine {
         let (learned, taken) = self.with_books(|books| (books.learned.clone(), books.next));
         let situation = Situation { taken, cores: Some(Cores::of_this_process()), ..self.situation(line)? };
         let mut plan = Plan::explained(&learned, &situation);
-        plan.warn_of_refused(self.refused);
-        plan.warn_of_features(self.unasked);
+        plan.warn_of(self.refused, self.unasked);
         Ok(plan)
     }
 

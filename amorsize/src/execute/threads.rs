@@ -40,7 +40,7 @@ impl Engine {
         let situation = self.situation(line)?;
         let cores = situation.threads.min(most);
         let limits = ThreadLimits {
-            level: if self.ledger.is_squeezed() { cores } else { Climb::first(cores, most) },
+            level: if self.ledger.is_squeezed() { cores } else { Climb::next(cores, most) },
             cores,
             most: situation.most.min(situation.remaining.unwrap_or(usize::MAX)).max(cores),
             // For a stated number of threads there is a pool of that size.
@@ -76,7 +76,6 @@ impl Engine {
         let base = self.resident.as_mut().filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
             control,
-            work: line.work,
             begun: self.begun.unwrap_or_else(sync::now),
             before: self.elapsed,
             worker: pool::is_worker(),

@@ -103,10 +103,7 @@ impl Engine {
                 self.books.learned.spread.add_together(&each, wall);
             }
         }
-        match panic {
-            Some(payload) => Err(Ended::Panic(payload)),
-            None => Ok(()),
-        }
+        panic.map_or(Ok(()), |payload| Err(Ended::Panic(payload)))
     }
 }
 

@@ -23,7 +23,8 @@ use super::trim::trim;
 use super::working::{BATCH_PART, Bounds, Calls, HEADROOM_PART, Resident, Working};
 use crate::units::ByteSize;
 
-/// The shortest time between two looks at resident memory; a look takes a microsecond.
+/// The shortest time between two looks at resident memory, and so between two moments of a
+/// timeline; a look takes a microsecond, a thousandth of this.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 /// The shortest time between two reads of available memory, unless the run has grown meanwhile: a
 /// read takes some 30 us, and other programs need longer to take much. The limits of the process

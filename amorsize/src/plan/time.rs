@@ -129,7 +129,7 @@ impl Rest {
 
 /// The numbers of threads at which a climb to `threads` stops on its way.
 fn levels(cores: usize, threads: usize) -> impl Iterator<Item = usize> {
-    iter::successors(Some(Climb::first(cores, threads)), move |&level| Some(Climb::next(level, threads)))
+    iter::successors(Some(Climb::next(cores, threads)), move |&level| Some(Climb::next(level, threads)))
         .take_while(move |&level| level < threads)
 }
 

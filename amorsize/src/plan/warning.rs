@@ -385,13 +385,10 @@ impl fmt::Display for Warning {
 }
 
 impl Plan {
-    /// Warns that the system refused threads.
-    pub(crate) fn warn_of_refused(&mut self, refused: Option<Refused>) {
+    /// Warns that the system refused threads, and of features that are off and would count the run's
+    /// types.
+    pub(crate) fn warn_of(&mut self, refused: Option<Refused>, types: Unasked) {
         self.warnings.extend(refused.map(Warning::of_refused));
-    }
-
-    /// Warns of features that are off and would count the run's types.
-    pub(crate) fn warn_of_features(&mut self, types: Unasked) {
         self.warnings.extend(Warning::of_features(types));
     }
 

@@ -4,14 +4,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::extremes::Extremes;
 use crate::memory::source::Source;
+use crate::memory::watch::LOOK;
 use crate::progress::Counts;
 use crate::units::ByteSize;
 
 /// The most moments of a timeline: a screen has about twice as many columns.
 const MOST_MOMENTS: usize = 512;
-/// The shortest time between two moments: reading resident memory takes a microsecond, a thousandth
-/// of this.
-const STEP: Duration = Duration::from_millis(1);
 
 /// The course of a run over time: the bytes held and the items done at moments, and the times at
 /// which batches were with the sink.
@@ -224,7 +222,7 @@ impl Recorder {
             began: SystemTime::now(),
             source,
             base,
-            step: STEP,
+            step: LOOK,
             next: now,
             moments: Vec::new(),
             items_before: 0,

@@ -1,6 +1,5 @@
 use std::fmt;
 use std::iter::FusedIterator;
-use std::panic::resume_unwind;
 
 use super::Batched;
 use crate::error::Error;
@@ -197,8 +196,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     fn last_item<V>(&mut self) -> Option<P::Item<V>> {
         self.stopped = true;
         let error = match self.why.take() {
-            Some(Ended::Error(error)) => error,
-            Some(Ended::Panic(payload)) => resume_unwind(payload),
+            Some(ended) => ended.error_or_panic(),
             None => self.run.remove_kept().err()?,
         };
         // Who gets it as an item or catches its panic can ask for it by `error`.

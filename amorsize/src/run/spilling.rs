@@ -2,7 +2,7 @@
 //! the run: the next terminal, of any kind, begins with them.
 
 use std::any::type_name;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::Batched;
@@ -165,10 +165,7 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
     /// resumed here.
     fn stop_spilling(&mut self, file: SpillFile, ended: Ended) -> P::Failed {
         self.keep_file(file);
-        match ended {
-            Ended::Error(error) => error.into(),
-            Ended::Panic(payload) => resume_unwind(payload),
-        }
+        ended.error_or_panic().into()
     }
 
     fn keep_file(&mut self, file: SpillFile) {

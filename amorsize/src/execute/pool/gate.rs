@@ -118,13 +118,10 @@ impl Lent {
         let job = unsafe { &*self.job };
         let done = catch_unwind(AssertUnwindSafe(|| job.run()));
         let mut inside = self.inside();
-        let go_on = match done {
-            Ok(go_on) => go_on,
-            Err(payload) => {
-                inside.panic.get_or_insert(payload);
-                false
-            }
-        };
+        let go_on = done.unwrap_or_else(|payload| {
+            inside.panic.get_or_insert(payload);
+            false
+        });
         inside.threads -= 1;
         let is_last = !inside.is_open && inside.threads == 0;
         drop(inside);
