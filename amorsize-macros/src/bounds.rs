@@ -23,7 +23,7 @@ pub(crate) fn stated(function: &Normalized) -> Generics {
     let options = function.options;
     let mut needed = Needed { parameters: Parameters::of(function), types: Vec::new() };
     needed.walk(&function.item, "Send");
-    if options.retry().is_some() {
+    if options.has("retry") {
         needed.walk(&function.item, "Clone");
     }
     needed.walk(&function.output, "Send");

@@ -23,7 +23,7 @@ pub(crate) fn wrapper(function: &Normalized) -> TokenStream {
         let traits = function.options.traits(Span::call_site());
         // A bound can't hold an `impl Trait`, and this one needs the error alone.
         let output = without_impl(&function.output, |span| parse_quote_spanned!(span=> ()));
-        let kept = function.options.retry().is_some().then(|| quote!(+ ::core::clone::Clone));
+        let kept = function.options.has("retry").then(|| quote!(+ ::core::clone::Clone));
         let bound = parse_quote!(#input_error: #traits::InputError<#output> #kept);
         generics.make_where_clause().predicates.insert(0, bound);
     }
@@ -236,18 +236,18 @@ fn checks(function: &Normalized, output: &Type) -> TokenStream {
             check(ty, if at_fault::within(ty, "Sync") { "SyncShared" } else { "BatchShared" })
         }),
     );
-    if options.retry().is_some() {
+    if options.has("retry") {
         checks.push(check(item, "RetryItem"));
     }
     if options.keeps() {
         checks.extend(function.hashed().map(|(_, shared)| check(&shared.ty, "HashedShared")));
     }
     // Several options need a `Result`; an output is asked once.
-    let asks_for_result = match (&options.on_error, options.fallible_input, options.retry()) {
+    let asks_for_result = match (&options.on_error, options.fallible_input, options.has("retry")) {
         (Some(_), ..) => Some("OnErrorOutput"),
         (None, true, _) => Some("FallibleInputOutput"),
-        (None, false, Some(_)) => Some("RetryOutput"),
-        (None, false, None) => None,
+        (None, false, true) => Some("RetryOutput"),
+        (None, false, false) => None,
     };
     // For a type that can't be written, the option's own call asks.
     checks.extend(asks_for_result.filter(|_| written_out).map(|name| check(output, name)));

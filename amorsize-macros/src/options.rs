@@ -2,7 +2,7 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Lit, Path, Token};
+use syn::{Expr, Lit, Path, Token, parse_quote_spanned};
 
 use crate::errors::{Errors, Mistake, error, mistake, nearest};
 use crate::max_memory;
@@ -98,6 +98,8 @@ const OPTIONS: [(&str, &str, Takes); 23] = [
 ];
 const PANICS: [(&str, &str); 3] = [("propagate", "Propagate"), ("skip", "Skip"), ("collect", "Collect")];
 const ERRORS: [(&str, &str); 3] = [("stop", "Stop"), ("skip", "Skip"), ("collect", "Collect")];
+/// The way to write a flag that the expansion depends on.
+const AS_SUCH: &str = ", written as such";
 
 impl Options {
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
@@ -150,8 +152,13 @@ impl Options {
         let known = match takes {
             Takes::Name => return values::name(value).map(|name| self.name = Some(name)),
             Takes::Crate => return values::path(value).map(|path| self.krate = Some(path)),
-            Takes::InImpl => return values::literal_flag(&key, literal).map(|flag| self.in_impl = Some((key, flag))),
-            Takes::FallibleInput => return values::literal_flag(&key, literal).map(|flag| self.fallible_input = flag),
+            // The expansion depends on these two: the value of a constant comes too late.
+            Takes::InImpl => {
+                return values::flag(&key, literal, AS_SUCH).map(|flag| self.in_impl = Some((key, flag.value)));
+            }
+            Takes::FallibleInput => {
+                return values::flag(&key, literal, AS_SUCH).map(|flag| self.fallible_input = flag.value);
+            }
             Takes::OnError if literal.is_none() && !values::is_negative(value) => {
                 return Err(mistake(
                     "`on_error` takes a text, written as such: the type of the run follows from it",
@@ -171,7 +178,7 @@ impl Options {
                 Some(quote!(new(#times)))
             }
             Takes::Choice(_, choices) => Some(values::choice(&key, literal, choices)?),
-            Takes::Flag | Takes::DurableFlag => Some(values::flag(&key, literal)?),
+            Takes::Flag | Takes::DurableFlag => Some(values::flag(&key, literal, "")?.to_token_stream()),
             Takes::Progress if values::bar(literal)? => {
                 key = Ident::new("bar", key.span());
                 Some(TokenStream::new())
@@ -224,11 +231,6 @@ impl Options {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.settings.iter().any(|setting| setting.key == name)
-    }
-
-    /// The setting that makes a call again, if there is one.
-    pub(crate) fn retry(&self) -> Option<&Setting> {
-        self.settings.iter().find(|setting| matches!(setting.takes, Takes::Retry))
     }
 }
 
@@ -336,7 +338,7 @@ fn parse_value(input: ParseStream, key: &Ident, takes: Takes, example: &str) -> 
     if input.is_empty() || input.peek(Token![,]) {
         return match takes {
             Takes::Flag | Takes::Progress | Takes::DurableFlag | Takes::InImpl | Takes::FallibleInput => {
-                Ok(values::switched_on(key.span()))
+                Ok(parse_quote_spanned!(key.span()=> true))
             }
             _ => Err(error(key, needs_a_value, help)),
         };

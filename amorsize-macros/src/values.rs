@@ -4,7 +4,7 @@
 //! the runtime, in a constant. A literal is such an expression too, where only the runtime knows
 //! its limits.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::parse::Parser;
 use syn::{Expr, ExprLit, ExprUnary, Lit, LitBool, LitInt, Path, UnOp};
@@ -45,11 +45,6 @@ pub(crate) fn is_negative(value: &Expr) -> bool {
         }
         _ => false,
     }
-}
-
-/// The value of an option that stands alone.
-pub(crate) fn switched_on(span: Span) -> Expr {
-    Expr::Lit(ExprLit { attrs: Vec::new(), lit: Lit::Bool(LitBool::new(true, span)) })
 }
 
 // The literal of the functions below is `None` for a negative number.
@@ -103,29 +98,20 @@ pub(crate) fn choice(
     Err(mistake(format!("`{key}` can't be {text:?}"), nearest.unwrap_or_else(use_one)))
 }
 
-/// `true` or `false`.
-pub(crate) fn flag(key: &Ident, literal: Option<&Lit>) -> Result<TokenStream, Mistake> {
-    match literal {
-        Some(Lit::Bool(flag)) => Ok(flag.to_token_stream()),
-        _ => Err(mistake(format!("`{key}` takes `true` or `false`"), help_of_flag(key, literal))),
-    }
-}
-
-/// `true` or `false` where the expansion depends on it: the value of a constant comes too late.
-pub(crate) fn literal_flag(key: &Ident, literal: Option<&Lit>) -> Result<bool, Mistake> {
-    match literal {
-        Some(Lit::Bool(flag)) => Ok(flag.value),
-        _ => Err(mistake(format!("`{key}` takes `true` or `false`, written as such"), help_of_flag(key, literal))),
-    }
-}
-
-fn help_of_flag(key: &Ident, literal: Option<&Lit>) -> String {
+/// `true` or `false`. `how` goes on with the way to write it.
+pub(crate) fn flag<'l>(key: &Ident, literal: Option<&'l Lit>, how: &str) -> Result<&'l LitBool, Mistake> {
     let is_off = match literal {
+        Some(Lit::Bool(flag)) => return Ok(flag),
         Some(Lit::Int(int)) => int.base10_digits() == "0",
         Some(Lit::Str(text)) => ["", "0", "false", "no", "off"].contains(&text.value().to_lowercase().as_str()),
         _ => false,
     };
-    if is_off { format!("leave `{key}` out to have it off") } else { format!("write `{key}` alone to switch it on") }
+    let help = if is_off {
+        format!("leave `{key}` out to have it off")
+    } else {
+        format!("write `{key}` alone to switch it on")
+    };
+    Err(mistake(format!("`{key}` takes `true` or `false`{how}"), help))
 }
 
 /// True for a progress bar.

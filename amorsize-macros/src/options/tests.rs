@@ -180,7 +180,7 @@ fn the_edges_of_the_counts() {
         assert_eq!(mistakes(quote!(in_flight = #tokens)), [expected]);
     }
     for tokens in [quote!(1), quote!(100_000), quote!(TRIES), quote!(Retry::new(3).backoff(FIRST))] {
-        assert!(parsed(quote!(retry = #tokens)).retry().is_some());
+        assert!(parsed(quote!(retry = #tokens)).has("retry"));
     }
     for tokens in [quote!(0), quote!(-1), quote!(1.5), quote!("3"), quote!(true)] {
         assert_eq!(mistakes(quote!(retry = #tokens)).len(), 1, "{tokens}");
