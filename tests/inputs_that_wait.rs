@@ -389,6 +389,13 @@ struct Frontier {
 }
 
 impl Frontier {
+    /// A frontier with the page 1.
+    fn of_one_page() -> Self {
+        let frontier = Self::default();
+        frontier.pages.lock().unwrap().0.push_back(1);
+        frontier
+    }
+
     fn next(&self) -> Option<u64> {
         let pages = self.pages.lock().unwrap();
         let waits = |(queue, under_way): &mut (VecDeque<u64>, usize)| queue.is_empty() && *under_way > 0;
@@ -406,16 +413,24 @@ impl Frontier {
     }
 }
 
-#[test]
-fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take() {
+/// Runs a crawl, and fails if it does not end.
+fn assert_ends(crawl: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     thread::spawn(move || {
+        crawl();
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(HANGS).expect("the frontier is crawled");
+}
+
+#[test]
+fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take() {
+    assert_ends(|| {
         for (micros, in_flight) in
             [(0, 1), (0, 4), (0, 64), (20, 8), (20, 64), (200, 64), (2_000, 2), (2_000, 16), (25_000, 16)]
         {
             let pages = if micros > 10_000 { 100 } else { 1_000 };
-            let frontier = Frontier::default();
-            frontier.pages.lock().unwrap().0.push_back(1);
+            let frontier = Frontier::of_one_page();
             let visit = |page: u64| {
                 if micros > 0 {
                     thread::sleep(Duration::from_micros(micros));
@@ -427,18 +442,14 @@ fn a_frontier_that_the_function_fills_is_crawled_to_its_end_whatever_calls_take(
             run.for_each_batch(|batch| seen += batch.len() as u64).unwrap();
             assert_eq!(seen, pages - 1);
         }
-        done.send(()).unwrap();
     });
-    is_done.recv_timeout(HANGS).expect("the frontier is crawled");
 }
 
 #[test]
 fn so_it_is_where_memory_has_room_for_two_results() {
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
+    assert_ends(|| {
         for _ in 0..5 {
-            let frontier = Frontier::default();
-            frontier.pages.lock().unwrap().0.push_back(1);
+            let frontier = Frontier::of_one_page();
             let visit = |page: u64| {
                 thread::sleep(Duration::from_millis(20));
                 frontier.done((5 * page - 3..5 * page + 2).filter(|&page| page < 40));
@@ -450,18 +461,14 @@ fn so_it_is_where_memory_has_room_for_two_results() {
             run.for_each_batch(|batch| seen += batch.len()).unwrap();
             assert_eq!(seen, 39);
         }
-        done.send(()).unwrap();
     });
-    is_done.recv_timeout(HANGS).expect("the frontier is crawled");
 }
 
 #[test]
 fn so_it_is_within_calls_that_have_all_threads() {
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
+    assert_ends(|| {
         let crawl = |_: u8| {
-            let frontier = Frontier::default();
-            frontier.pages.lock().unwrap().0.push_back(1);
+            let frontier = Frontier::of_one_page();
             let visit = |page: u64| {
                 thread::sleep(Duration::from_millis(5));
                 frontier.done((page < 20).then_some(page + 1));
@@ -471,9 +478,7 @@ fn so_it_is_within_calls_that_have_all_threads() {
         };
         let pages: Vec<_> = process_in_batches(crawl, [0; 8]).threads(2).collect().unwrap();
         assert_eq!(pages, [20; 8]);
-        done.send(()).unwrap();
     });
-    is_done.recv_timeout(HANGS).expect("the frontiers are crawled");
 }
 
 #[test]

@@ -206,7 +206,7 @@ impl Sink<u64> for Buffered<'_> {
 fn a_sink_that_holds_rows_back_loses_none() {
     let folder = Folder::new("buffered_sink");
     let durable = Cell::new(Vec::new());
-    // What a process had in memory goes with its sink.
+    // Each sink stands for a process: it ends with the rows that it holds.
     for stop in [300, 700, 750, u64::MAX] {
         let token = CancelToken::new();
         let run = process_in_batches(until(stop, &token), 0..1_000).version(1).batch_size(10);

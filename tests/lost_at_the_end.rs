@@ -56,7 +56,7 @@ fn results_do_not_go_to_a_sink_that_has_refused_a_batch() {
                 Ok(())
             })
         });
-        // What comes of the two at once: the sink's error is told first.
+        // If both come at once, the sink's error is told first, and the panic next.
         let mut ends = usize::from(first.is_err());
         while caught(|| run.for_each_batch(|batch| got.extend(batch.indices().zip(batch))).unwrap()).is_err() {
             ends += 1;

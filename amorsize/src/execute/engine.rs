@@ -16,7 +16,7 @@ use super::workers::{OnThreads, Workers};
 use crate::adapt::alone::{Alone, Done};
 use crate::adapt::situation::Situation;
 use crate::error::Error;
-use crate::error::failure::{Ended, Failure, discard};
+use crate::error::failure::{Ended, Failure, Payload, discard};
 use crate::error::outcome::Failures;
 use crate::memory::budget::{Budget, Ledger};
 use crate::memory::deep_size::features::Unasked;
@@ -265,8 +265,7 @@ impl Engine {
         // The baseline moves, so that results kept by the caller do not count as growth of the
         // rest. A terminal that ends has more to tell than a panic of the user's code that tells
         // the memory.
-        let read = catch_unwind(AssertUnwindSafe(|| self.read_resident()));
-        read.unwrap_or_else(discard);
+        self.try_read_resident().unwrap_or_else(discard);
         self.resident_most = 0;
         if let Some(Workers { control, .. }) = self.workers.as_deref() {
             control.rebase();
@@ -403,6 +402,11 @@ impl Engine {
             self.resident = source::current().resident().map(ByteSize::as_u64);
             self.measured_by = if self.resident.is_some() { MeasuredBy::Resident } else { MeasuredBy::Unmeasured };
         }
+    }
+
+    /// Does the same, and catches a panic of the user's code that tells the memory.
+    pub(super) fn try_read_resident(&mut self) -> Result<(), Payload> {
+        catch_unwind(AssertUnwindSafe(|| self.read_resident()))
     }
 
     /// The certainty of what calls need beside their results.

@@ -2,7 +2,6 @@
 //! stretch is a number of items that run between two looks around.
 
 use super::words::{FIRST_DECISION, MEASURED_EVERY};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::engine::Engine;
@@ -255,9 +254,8 @@ impl Engine {
         stretch.largest = stretch.largest.saturating_add(result_bytes);
         if self.resident.is_some() {
             let before = self.resident;
-            // Code of the user that panics must not take the results along.
-            let read = catch_unwind(AssertUnwindSafe(|| self.read_resident()));
-            read.unwrap_or_else(|payload| self.delay(Ended::Panic(payload)));
+            // A panic must not take the results along.
+            self.try_read_resident().unwrap_or_else(|payload| self.delay(Ended::Panic(payload)));
             let grown = self.resident.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
             // No thread can write as much in this time: it is another part of the program's.
             let seconds = self.now.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
