@@ -14,13 +14,13 @@ mod folder;
 
 use std::fs::{self, File};
 use std::hint::black_box;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use amorsize::{Report, process_in_batches};
+use amorsize::process_in_batches;
 use amorsize_bench::{Arguments, Peak, calibrate, child, child_arguments, median, numbers, processor_time, work};
 use folder::Folder;
 
@@ -38,16 +38,40 @@ const SYNC_ITEMS: u64 = 600_000;
 const TRIALS: usize = 15;
 
 /// A row: its name, its description, and its ways, each with the largest ratio that it may have.
-type Row = (&'static str, &'static str, &'static [(&'static str, f64)]);
+/// The ways by hand have none: they write or read results of the plain run without this crate, in
+/// one file without names, checksums and compression, and sync it once.
+type Row = (&'static str, &'static str, &'static [(&'static str, Option<f64>)]);
 
 const ROWS: [Row; 3] = [
     (
         "small",
         "calls of 10 us, results of 40 B",
-        &[("plain", 1.0), ("checkpoint", 1.03), ("journal", 1.01), ("resumed", 0.01), ("resumed-journal", 0.01)],
+        &[
+            ("plain", None),
+            ("by-hand", None),
+            ("checkpoint", Some(1.03)),
+            ("journal", Some(1.01)),
+            ("read-by-hand", None),
+            ("resumed", Some(0.01)),
+            ("resumed-journal", Some(0.01)),
+        ],
     ),
-    ("large", "calls of 10 us, results of 1 KiB", &[("plain", 1.0), ("checkpoint", 1.08), ("resumed", 0.03)]),
-    ("bytes", "calls of 300 us, results of 1 MiB as `Vec<u8>`", &[("plain", 1.0), ("checkpoint", 2.5)]),
+    (
+        "large",
+        "calls of 10 us, results of 1 KiB",
+        &[
+            ("plain", None),
+            ("by-hand", None),
+            ("checkpoint", Some(1.08)),
+            ("read-by-hand", None),
+            ("resumed", Some(0.03)),
+        ],
+    ),
+    (
+        "bytes",
+        "calls of 300 us, results of 1 MiB as `Vec<u8>`",
+        &[("plain", None), ("by-hand", None), ("checkpoint", Some(2.5))],
+    ),
 ];
 
 /// Bytes that compression makes no smaller.
@@ -84,19 +108,51 @@ fn bytes(seed: u64, rounds: u32) -> Vec<u8> {
     bytes
 }
 
-/// Runs one way of a row, and returns its report.
-fn run_row<R, F>(call: F, items: u64, way: &str, directory: &Path) -> Report
+/// Runs one way of a row.
+fn run_row<R, F>(call: F, items: u64, way: &str, directory: &Path)
 where
     R: Send + serde::Serialize + serde::de::DeserializeOwned,
     F: Fn(u64) -> R + Sync,
 {
+    if way == "read-by-hand" {
+        return read_by_hand::<R>(items, directory);
+    }
     let run = process_in_batches(call, 0..items).version(1);
     let mut run = match way {
         "plain" => run,
+        "by-hand" => {
+            let (mut run, mut file) = (run, File::create(directory).expect("a file"));
+            run.for_each_batch(|batch| {
+                let mut bytes = Vec::new();
+                for result in batch {
+                    bytes = postcard::to_extend(&result, bytes).expect("a result as bytes");
+                }
+                file.write_all(&bytes).expect("room");
+            })
+            .expect("nothing fails");
+            return file.sync_data().expect("a disk");
+        }
         "journal" | "resumed-journal" => run.journal(directory),
         _ => run.checkpoint(directory),
     };
-    run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails")
+    run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails");
+}
+
+/// Reads results that were written by hand, a MiB at once.
+fn read_by_hand<R: serde::de::DeserializeOwned>(items: u64, path: &Path) {
+    let mut file = File::open(path).expect("the file");
+    let (mut bytes, mut unread) = (vec![0; 1 << 20], 0..0);
+    for _ in 0..items {
+        // No result has more bytes than that.
+        if unread.len() < 2 << 10 {
+            bytes.copy_within(unread.clone(), 0);
+            unread = 0..unread.len();
+            unread.end += file.read(&mut bytes[unread.end..]).expect("what was written");
+        }
+        let (result, left) = postcard::take_from_bytes::<R>(&bytes[unread.clone()]).expect("a result");
+        unread.start = unread.end - left.len();
+        drop(black_box(result));
+    }
 }
 
 /// A measurement, in a process of its own: prints processor time and resident memory.
@@ -105,15 +161,15 @@ fn run_child(row: &str, way: &str, rounds: u32, directory: &Path) {
     let peak = Peak::start();
     let (wall, before) = (Instant::now(), processor_time());
     match row {
-        "small" => drop(run_row(|x| small(x, rounds), ITEMS, way, directory)),
-        "large" => drop(run_row(|x| large(x, rounds), ITEMS, way, directory)),
-        "bytes" => drop(run_row(|x| bytes(x, rounds), LARGE_ITEMS, way, directory)),
+        "small" => run_row(|x| small(x, rounds), ITEMS, way, directory),
+        "large" => run_row(|x| large(x, rounds), ITEMS, way, directory),
+        "bytes" => run_row(|x| bytes(x, rounds), LARGE_ITEMS, way, directory),
         "memory" => {
             let run = process_in_batches(|x| large(x, WRITES_TEXT), 0..MEMORY_ITEMS).version(1).max_memory(BUDGET);
             let mut run = if way == "plain" { run } else { run.checkpoint(directory) };
             drop(run.for_each_batch(|batch| drop(black_box(batch))).expect("nothing fails"));
         }
-        "syncs" => drop(run_row(|x| small(x, rounds), SYNC_ITEMS, way, directory)),
+        "syncs" => run_row(|x| small(x, rounds), SYNC_ITEMS, way, directory),
         _ => panic!("there is no row {row}"),
     }
     println!("{} {} {}", processor_time() - before, peak.bytes(), wall.elapsed().as_nanos());
@@ -144,7 +200,8 @@ fn ratios(row: &Row, rounds: usize, work_rounds: u32) {
         let scratch = Folder::new(name);
         for ((way, _), times) in ways.iter().zip(&mut times) {
             // A run that is resumed finds the directory of the one before.
-            let directory = scratch.file(if way.ends_with("journal") { "journal" } else { "checkpoint" });
+            let kept = ["journal", "by-hand"].into_iter().find(|kept| way.ends_with(kept));
+            let directory = scratch.file(kept.unwrap_or("checkpoint"));
             times.push(measure(name, way, work_rounds, &directory)[0]);
         }
     }
@@ -153,6 +210,7 @@ fn ratios(row: &Row, rounds: usize, work_rounds: u32) {
         let ratio = median(&mut ratios);
         let [low, high] = [ratios[0], ratios[ratios.len() - 1]];
         let time = median(&mut of_way.clone()) / 1e6;
+        let most = most.map_or_else(|| "-".to_owned(), |most| most.to_string());
         println!("| {way} | {time:.2} | {ratio:.4} | {low:.4} .. {high:.4} | {most} |");
     }
 }

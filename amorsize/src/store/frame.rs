@@ -230,46 +230,56 @@ pub(crate) fn number(bytes: &[u8]) -> u64 {
 pub(crate) struct Press {
     content: Vec<u8>,
     block: Vec<u8>,
-    /// The number of contents since one that did not shrink; 0 if the next one is tried.
-    untried: usize,
 }
 
 impl Press {
     /// Longer contents are not compressed: a block is compressed at once, with as much memory
     /// again. Contents of that length are single results, mostly of numbers or pixels.
     const MOST: usize = 16 << 20;
-    /// After a content that did not shrink only the eighth is tried again: the results of a run are
-    /// mostly alike.
-    const TRIED: usize = 8;
+    /// The bytes at the beginning of a content that are tried. The results of a frame are mostly
+    /// alike, and in 64 KiB, as far as a block looks back, a block finds all that it will find.
+    const TRIED: usize = 64 << 10;
     /// Frames of more than one result have up to 2 MiB, and a block may be a little larger.
     const KEPT: usize = 3 << 20;
 
-    /// The content that consists of these pieces, as a block of lz4 with 80 % of its bytes or less.
-    /// Then reading and writing fewer bytes saves more time than the compression takes.
+    /// The content that consists of these pieces, as a block of lz4, if its beginning shrinks to
+    /// 80 % of its bytes or less. Then reading and writing fewer bytes saves more time than the
+    /// compression takes.
     pub(crate) fn shrink(&mut self, pieces: &[&[u8]]) -> Option<&[u8]> {
-        let len = pieces.iter().map(|piece| piece.len()).sum();
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
         if len == 0 || len > Self::MOST {
             return None;
         }
-        if self.untried > 0 {
-            self.untried = (self.untried + 1) % Self::TRIED;
+        let tried = len.min(Self::TRIED);
+        let mut shrunk = self.compress(pieces, tried)?;
+        if shrunk * 5 > tried * 4 {
             return None;
         }
-        let content = if let [piece] = pieces {
-            piece
-        } else {
-            self.content.clear();
-            pieces.iter().for_each(|piece| self.content.extend_from_slice(piece));
-            &self.content[..]
+        if tried < len {
+            shrunk = self.compress(pieces, len)?;
+        }
+        (shrunk < len).then(|| &self.block[..shrunk])
+    }
+
+    /// Compresses the first bytes of the content that consists of these pieces, and gives the
+    /// length of the block.
+    fn compress(&mut self, pieces: &[&[u8]], bytes: usize) -> Option<usize> {
+        let content = match pieces {
+            [piece, ..] if piece.len() >= bytes => &piece[..bytes],
+            _ => {
+                self.content.clear();
+                for piece in pieces {
+                    let left = bytes - self.content.len();
+                    self.content.extend_from_slice(&piece[..piece.len().min(left)]);
+                }
+                &self.content[..]
+            }
         };
-        let most = lz4_flex::block::get_maximum_output_size(len);
+        let most = lz4_flex::block::get_maximum_output_size(bytes);
         if self.block.len() < most {
             self.block.resize(most, 0);
         }
-        let shrunk = lz4_flex::block::compress_into(content, &mut self.block).ok()?;
-        let pays = shrunk * 5 <= len * 4;
-        self.untried = usize::from(!pays);
-        pays.then(|| &self.block[..shrunk])
+        lz4_flex::block::compress_into(content, &mut self.block).ok()
     }
 
     /// Frees memory that only large contents need.

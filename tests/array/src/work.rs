@@ -12,7 +12,7 @@ use std::time::Duration;
 use amorsize::array::{Array, ArrayError, Results};
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::sink::JsonLines;
-use amorsize::{Keyed, OnPanic, batched};
+use amorsize::{ByteSize, Keyed, OnPanic, batched};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{files, is_part};
@@ -27,6 +27,8 @@ pub const BESIDE: &str = "AMORSIZE_TEST_BESIDE";
 pub const MICROS: &str = "AMORSIZE_TEST_MICROS";
 /// The bytes of each result of the way `large`.
 pub const BYTES: &str = "AMORSIZE_TEST_BYTES";
+/// The budget of a run with large results, in bytes.
+pub const BUDGET: &str = "AMORSIZE_TEST_BUDGET";
 /// The name of the field of the type that has one.
 pub const FIELD: &str = "AMORSIZE_TEST_FIELD";
 
@@ -340,10 +342,17 @@ pub fn program(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             print(panicking_batched(numbers()).on_panic(OnPanic::Skip).array(directory, tasks)?, |x| x.to_string())?;
         }
         "then" => print(text_batched(numbers()).then(length_batched).array(directory, tasks)?, |x| x.to_string())?,
-        "large" => match large_batched(numbers()).array(directory, tasks)? {
-            Array::Task(report) => eprintln!("{report}"),
-            Array::Results(all) => count(all)?,
-        },
+        "large" => {
+            let run = large_batched(numbers());
+            let run = match number(BUDGET) {
+                Some(bytes) => run.max_memory(ByteSize::new(bytes)),
+                None => run,
+            };
+            match run.array(directory, tasks)? {
+                Array::Task(report) => eprintln!("{report}"),
+                Array::Results(all) => count(all)?,
+            }
+        }
         "naive" => naive(directory, tasks, items)?,
         "clean" => match text_batched(numbers()).array(directory, tasks)? {
             Array::Task(report) => eprintln!("{report}"),

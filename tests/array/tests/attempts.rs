@@ -8,15 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize_array_tests::format::{Frame, frames};
-use amorsize_array_tests::{BESIDE, BYTES, CALLS, Folder, MICROS, all, files, is_part, tested, told};
+use amorsize_array_tests::{BESIDE, BUDGET, BYTES, CALLS, Folder, MICROS, all, files, is_part, tested, told};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tested");
 
 /// The number of kills of attempts that run side by side.
 const KILLS: usize = 1000;
 
-/// Bytes of a result in these: a little more than a frame holds.
-const SIZE: u64 = 1_100_000;
+/// Bytes of a result in these: as many as may wait to be written, so that each is written at once.
+const SIZE: u64 = BUDGET_BYTES / 8;
+const BUDGET_BYTES: u64 = 128 << 10;
 
 /// Numbers that look random, and are the same in each run of the test.
 struct Numbers(u64);
@@ -91,7 +92,8 @@ fn a_thousand_kills_of_attempts_at_once_leave_each_result_once() {
         let items = 8 + numbers.below(8);
         let run = || {
             let mut command = tested(PROGRAM, "large", &out, 1, items);
-            command.env(BYTES, SIZE.to_string()).env(MICROS, "2000").env("AMORSIZE_TASK", "0");
+            command.env(BYTES, SIZE.to_string()).env(BUDGET, BUDGET_BYTES.to_string());
+            command.env(MICROS, "8000").env("AMORSIZE_TASK", "0");
             command
         };
         if rounds == 1 {

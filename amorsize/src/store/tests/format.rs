@@ -169,11 +169,16 @@ fn content_is_compressed_where_it_shrinks() {
     assert_eq!(Press::default().shrink(&[begin, &[], end]).unwrap(), shrunk);
     assert_eq!(press.shrink(&[&noise]), None);
     assert_eq!(press.shrink(&[]), None);
-    // After a content that did not shrink only the eighth is tried again.
-    assert!((1..8).all(|_| press.shrink(&[text.as_bytes()]).is_none()));
-    assert_eq!(press.shrink(&[text.as_bytes()]).unwrap(), shrunk);
-    // The whole has more than 80 % of its bytes.
-    assert_eq!(Press::default().shrink(&[&noise, &text.as_bytes()[..20_000]]), None);
+    // The first 64 KiB decide, whatever is behind them.
+    let tried = 64 << 10;
+    let (zeros, noise) = (vec![0; 1 << 20], &noise[..tried]);
+    assert_eq!(press.shrink(&[noise, &zeros]), None);
+    assert_eq!(press.shrink(&[&[noise, &zeros].concat()]), None);
+    let shrinks = press.shrink(&[&zeros[..tried], noise]).unwrap().len();
+    assert!((tried..2 * tried).contains(&shrinks), "{shrinks}");
+    // 80 % of a shorter content.
+    assert_eq!(press.shrink(&[&noise[..1000], &zeros[..100]]), None);
+    assert!(press.shrink(&[&noise[..1000], &zeros[..1000]]).is_some());
 
     // The same through a directory.
     let scratch = Scratch::new();
