@@ -233,7 +233,7 @@ fn a_partial_file_that_is_shorter_than_the_place_is_an_error() {
     let gone = go_back(6).unwrap_err();
     assert!(matches!(gone.kind(), ErrorKind::Storage { kind: io::ErrorKind::NotFound, .. }), "{gone}");
     let advice = "put the file back, or remove the journal's directory to begin anew";
-    assert!(gone.to_string().contains("it is gone, and so is") && gone.to_string().ends_with(advice), "{gone}");
+    assert!(gone.to_string().contains("it is not there, nor is") && gone.to_string().ends_with(advice), "{gone}");
     fs::write(&path, "0\n1\n").unwrap();
     let shorter = go_back(6).unwrap_err();
     assert!(matches!(shorter.kind(), ErrorKind::Storage { kind: io::ErrorKind::UnexpectedEof, .. }), "{shorter}");
@@ -282,7 +282,7 @@ fn a_finished_file_stays_while_a_run_with_a_journal_adds_to_it() {
     // A file that was moved away is missed.
     fs::rename(&path, folder.file("elsewhere")).unwrap();
     let error = run(0..7).write_to(JsonLines::new(&path)).unwrap_err().to_string();
-    assert!(error.contains("numbers.jsonl` could not be continued: it is gone"), "{error}");
+    assert!(error.contains("numbers.jsonl` could not be continued: it is not there"), "{error}");
     assert!(error.ends_with("or remove the journal's directory to begin anew"), "{error}");
     fs::remove_dir_all(&runs).unwrap();
     run(0..3).write_to(JsonLines::new(&path)).unwrap();

@@ -404,6 +404,7 @@ fn a_run_that_was_cancelled() {
     let token = CancelToken::new();
     token.cancel();
     let run = || run().cancel_token(&token);
+    const GO_ON: &str = "; to go on, give it another token by `cancel_token` and call a terminal again";
     let text = format!("the run was cancelled after it had computed 0 items{GO_ON}");
     assert_eq!(run().collect::<Vec<_>>().err().unwrap().to_string(), text);
     let mut results = run().into_iter();

@@ -379,12 +379,20 @@ fn what_could_not_be_read_back_is_refused_and_nothing_is_lost() {
         Sparse { numbers: vec![item; 100], note: (item != 1_234).then_some(item), last: item }
     }
 
-    let mut run = either_batched(0..5_000);
-    let error = run.spill().unwrap_err();
-    assert!(error.is_unwritable() && error.item() == Some(0), "{error}");
-    let mut all = Vec::new();
-    run.for_each_batch(|batch| all.extend(batch)).unwrap();
-    assert!(all.into_iter().eq((0..5_000).map(either)));
+    // Also where all of them fit: with more of them the same type would be refused.
+    for budget in ["256KiB", "64MiB"] {
+        let mut run = either_batched(0..5_000).max_memory(budget);
+        let error = run.spill().unwrap_err();
+        assert!(error.is_unwritable() && error.item() == Some(0), "{error}");
+        assert!(error.to_string().contains("return a type without these"), "{error}");
+        let mut all = Vec::new();
+        run.for_each_batch(|batch| all.extend(batch)).unwrap();
+        assert!(all.into_iter().eq((0..5_000).map(either)));
+    }
+    // With a policy that takes out failures before the first value.
+    let mut run = process_in_batches(|x: u64| if x < 3 { Err(x) } else { Ok(either(x)) }, 0..100).on_error(Skip);
+    assert_eq!(run.spill().unwrap_err().item(), Some(3));
+    assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq((3..100).map(either)));
 
     let mut run = sparse_batched(0..5_000);
     let error = run.spill().unwrap_err();

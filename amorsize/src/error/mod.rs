@@ -469,7 +469,7 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "the run was cancelled after it had computed {items}; \
-                     to go on, give it another one and call a terminal again"
+                     to go on, give it another token by `cancel_token` and call a terminal again"
                 )
             }
             ErrorKind::TimedOut { items_done, seconds } => {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 #[cfg(feature = "durable")]
-use std::io;
+use std::{io, path::Path};
 
 #[cfg(feature = "durable")]
 use super::ErrorKind;
+#[cfg(feature = "durable")]
+use crate::units::ByteSize;
 
 /// The difference between a run and the one that a directory belongs to, in
 /// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
@@ -58,14 +60,57 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 #[cfg(feature = "durable")]
 pub(crate) const SEGMENT: &str = "amz";
 
-/// The way out of a directory with results that can't be used.
+/// The extension of a sink's file until it is finished.
 #[cfg(feature = "durable")]
-const OTHER_DIRECTORY: &str = "go back to that, use another directory, or delete this one";
+pub(crate) const PARTIAL: &str = "partial";
+
+/// The last way out of a directory with results that can't be used. It may have other files, which
+/// must not go with it.
+#[cfg(feature = "durable")]
+const DELETE: &str =
+    "use another directory, or delete this one (of a run are `lock`, `manifest.json` and `*.amz` in it)";
+
+/// What can be done about an error of the system.
+#[cfg(feature = "durable")]
+fn way_out(path: &Path, kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind::{
+        AlreadyExists, FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+
+    match (kind, is_of_sink(path)) {
+        (NotFound, true) => "a sink makes no directories: make that of its file",
+        (PermissionDenied | ReadOnlyFilesystem, true) => {
+            "allow this user to write there, or give the sink another path"
+        }
+        (StorageFull | QuotaExceeded | FileTooLarge, true) => "free space, or give the sink a path on another disk",
+        (_, true) => "mend that, or give the sink another path",
+        (AlreadyExists | NotADirectory, false) => "use the path of a directory, or of none yet",
+        (PermissionDenied | ReadOnlyFilesystem, false) => {
+            "allow this user to write there, or use another directory; the same call goes on from what is written"
+        }
+        (StorageFull | QuotaExceeded | FileTooLarge, false) => {
+            "free space, or use another directory; the same call goes on from what is written"
+        }
+        (_, false) => "mend that, or use another directory; the same call goes on from what is written",
+    }
+}
+
+#[cfg(feature = "durable")]
+fn is_of_sink(path: &Path) -> bool {
+    path.extension() == Some(PARTIAL.as_ref())
+}
 
 /// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
 #[cfg(feature = "durable")]
 pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
+        ErrorKind::CheckpointBusy { directory: file } if is_of_sink(file) => write!(
+            f,
+            "`{}` is being written by another sink: wait until its run has ended, or use another path; a sink that this \
+             process has in a variable keeps its file until it is dropped",
+            file.display()
+        ),
         ErrorKind::CheckpointBusy { directory } => write!(
             f,
             "`{}` is in use by another run: wait until that has ended, or use another directory; a run that this \
@@ -74,7 +119,7 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         ),
         ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version } => {
             write!(f, "`{}` belongs to another run, which began {begun}: its {what} ", directory.display())?;
-            write!(f, "was {was} and is now {is}; {OTHER_DIRECTORY}")?;
+            write!(f, "was {was} and is now {is}; go back to that, {DELETE}")?;
             match same_version {
                 Some(version) => write!(f, "; if the results are the same, state `version = \"{version}\"`"),
                 None => Ok(()),
@@ -87,9 +132,10 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
                 (false, 1) => write!(f, "item {item} differs")?,
                 (false, _) => write!(f, "one of items {item} to {} differs", item + items - 1)?,
             }
-            f.write_str(
+            write!(
+                f,
                 "; give it the same items in the same order (sort what has none, such as a directory or a hash map), state by \
-                 `key` what tells items apart, use another directory, or delete this one",
+                 `key` what tells items apart, {DELETE}"
             )
         }
         ErrorKind::Storage { path, operation, kind, cause, needed, free } => {
@@ -104,18 +150,12 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
                 (None, Some(bytes)) => write!(f, " ({bytes} free)")?,
                 (None, None) => {}
             }
-            f.write_str(match kind {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                    "; free space, raise `max_disk` or use another directory"
-                }
-                _ => "; see to that, or use another directory",
-            })?;
-            f.write_str(": the same call goes on from what is written")
+            write!(f, "; {}", way_out(path, *kind))
         }
         ErrorKind::Damaged { path, offset, cause } => {
             // The files of `spill` have no name, and are told by their directory.
             let advice = if path.file_name() == Some(MANIFEST.as_ref()) {
-                "it says to which function the results belong: use another directory, or delete this one"
+                &format!("it says to which function the results belong: {DELETE}")
             } else if path.extension() == Some(SEGMENT.as_ref()) {
                 "run it again: what was there is computed anew"
             } else {
@@ -141,7 +181,7 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 /// and what the user can do, which then stands in place of the general advice.
 #[cfg(feature = "durable")]
 pub(crate) fn storage(
-    path: &std::path::Path,
+    path: &Path,
     operation: &'static str,
     cause: &io::Error,
     needed: Option<u64>,
@@ -157,13 +197,23 @@ pub(crate) fn storage(
     })
 }
 
+/// The error of a run that has written `max_disk` bytes, but for the last `left`.
+#[cfg(feature = "durable")]
+pub(crate) fn over_max_disk(path: &Path, max_disk: u64, needed: u64, left: u64) -> super::Error {
+    let [most, more, rest] = [max_disk, needed, left].map(ByteSize::new);
+    let cause = format!(
+        "all of the {most} of `max_disk` are used but {rest}, and {more} are needed; raise it: the same call goes on from what \
+         is written"
+    );
+    storage(path, "written", &io::Error::new(io::ErrorKind::QuotaExceeded, cause), Some(needed), Some(left))
+}
+
 #[cfg(all(test, feature = "durable"))]
 mod tests {
     use std::path::PathBuf;
 
     use super::*;
     use crate::error::Error;
-    use crate::units::ByteSize;
 
     fn text(kind: ErrorKind) -> String {
         Error::new(kind).to_string()
@@ -185,20 +235,22 @@ mod tests {
              process has in a variable uses it until it is dropped"
         );
         assert!(error.is_busy() && !error.is_changed() && !error.is_storage());
+        let sink = text(ErrorKind::CheckpointBusy { directory: "out.jsonl.partial".into() });
+        assert!(sink.starts_with("`out.jsonl.partial` is being written by another sink: "), "{sink}");
     }
 
     #[test]
     fn what_changed_is_named_with_what_it_was_and_is() {
         const BEGUN: &str = "`runs/thumbs` belongs to another run, which began 2026-11-28 17:30 UTC with amorsize 0.1.0 and rustc \
                              1.95.0: its ";
-        const WAYS: &str = "; go back to that, use another directory, or delete this one";
+        let ways = format!("; go back to that, {DELETE}");
         let shared = changed(Changed::Shared("width".into()), "hash 1", "hash 2", None);
-        assert_eq!(shared.to_string(), format!("{BEGUN}shared parameter `width` was hash 1 and is now hash 2{WAYS}"));
+        assert_eq!(shared.to_string(), format!("{BEGUN}shared parameter `width` was hash 1 and is now hash 2{ways}"));
         let code = changed(Changed::Function, "code 1", "code 2", Some("1".into()));
         assert_eq!(
             code.to_string(),
             format!(
-                "{BEGUN}function was code 1 and is now code 2{WAYS}; if the results are the same, state `version = \"1\"`"
+                "{BEGUN}function was code 1 and is now code 2{ways}; if the results are the same, state `version = \"1\"`"
             )
         );
         assert!(code.is_changed() && code.item().is_none());
@@ -215,7 +267,7 @@ mod tests {
             input(20, 5, false),
             "the input is not the one to which the results in `runs/thumbs` belong: one of items 20 to 24 differs; give it the \
              same items in the same order (sort what has none, such as a directory or a hash map), state by `key` what tells \
-             items apart, use another directory, or delete this one"
+             items apart, use another directory, or delete this one (of a run are `lock`, `manifest.json` and `*.amz` in it)"
         );
         assert!(input(20, 1, false).contains(": item 20 differs; "));
         assert!(input(20, 5, true).contains(": it ended after 20 of 25 items; "));
@@ -223,9 +275,9 @@ mod tests {
 
     #[test]
     fn what_the_system_refused_is_told_with_its_bytes_and_a_way_out() {
-        let storage = |kind, needed: Option<u64>, free: Option<u64>| {
+        let storage = |path: &str, kind, needed: Option<u64>, free: Option<u64>| {
             text(ErrorKind::Storage {
-                path: "runs/thumbs/000001.amz".into(),
+                path: path.into(),
                 operation: "written",
                 kind,
                 cause: "no space".into(),
@@ -233,19 +285,33 @@ mod tests {
                 free: free.map(ByteSize::mib),
             })
         };
-        const GOES_ON: &str = ": the same call goes on from what is written";
+        const GOES_ON: &str = "; the same call goes on from what is written";
+        const SEGMENT: &str = "runs/thumbs/000001.amz";
         assert_eq!(
-            storage(io::ErrorKind::StorageFull, Some(8), Some(2)),
+            storage(SEGMENT, io::ErrorKind::StorageFull, Some(8), Some(2)),
             format!(
-                "`runs/thumbs/000001.amz` could not be written: no space (8.00 MiB needed, 2.00 MiB free); free space, raise \
-                 `max_disk` or use another directory{GOES_ON}"
+                "`{SEGMENT}` could not be written: no space (8.00 MiB needed, 2.00 MiB free); free space, or use another \
+                 directory{GOES_ON}"
             )
         );
+        let denied = storage(SEGMENT, io::ErrorKind::PermissionDenied, None, None);
+        assert!(
+            denied.ends_with(&format!("allow this user to write there, or use another directory{GOES_ON}")),
+            "{denied}"
+        );
+        let file = storage("notes.txt", io::ErrorKind::AlreadyExists, None, None);
+        assert!(file.ends_with("; use the path of a directory, or of none yet"), "{file}");
+        // A sink has a file, and no directory; without a journal the same call would begin it anew.
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied, io::ErrorKind::Other] {
+            let of_sink = storage("out.jsonl.partial", kind, None, None);
+            assert!(of_sink.contains("give the sink a") && !of_sink.contains("the same call"), "{of_sink}");
+        }
+        let missing = storage("out/out.jsonl.partial", io::ErrorKind::NotFound, None, None);
+        assert!(missing.ends_with("; a sink makes no directories: make that of its file"), "{missing}");
         assert_eq!(
-            storage(io::ErrorKind::PermissionDenied, None, None),
-            format!(
-                "`runs/thumbs/000001.amz` could not be written: no space; see to that, or use another directory{GOES_ON}"
-            )
+            over_max_disk(Path::new("runs/thumbs"), 10 << 20, 200 << 10, 80 << 10).to_string(),
+            "`runs/thumbs` could not be written: all of the 10.0 MiB of `max_disk` are used but 80.0 KiB, and 200 KiB are \
+             needed; raise it: the same call goes on from what is written"
         );
         // A cause that says what to do stands alone.
         let own = text(ErrorKind::Storage {
@@ -298,7 +364,7 @@ mod tests {
         assert_eq!(
             damaged("runs/thumbs/manifest.json"),
             "`runs/thumbs/manifest.json` is damaged at byte 4096: the checksum of a frame differs; it says to which function the \
-             results belong: use another directory, or delete this one"
+             results belong: use another directory, or delete this one (of a run are `lock`, `manifest.json` and `*.amz` in it)"
         );
     }
 }

@@ -134,6 +134,7 @@ impl<I: IntoIterator, R, C, P> Stream<I, R, C, P> {
 
 impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// A run that could not be `started` gives that error as its only item, or panics if it can't.
+    #[track_caller]
     fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
         let mut buffer = Buffer::new(run.shared.types);
         if P::STOPS {
@@ -151,6 +152,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// The next item, made of the value and the index of its item; by input order if it is
     /// `ordered`.
     #[inline]
+    #[track_caller]
     fn next<V>(&mut self, ordered: bool, item: impl Fn(usize, P::Value) -> V) -> Option<P::Item<V>> {
         loop {
             if self.stopped {
@@ -193,6 +195,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
     /// Gives the error or the panic that ended the run. If there is none, everything was given, and
     /// the run need not keep it.
     #[cold]
+    #[track_caller]
     fn last_item<V>(&mut self) -> Option<P::Item<V>> {
         self.stopped = true;
         let error = match self.why.take() {
@@ -223,6 +226,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
 }
 
 impl<I: IntoIterator, R, C, P: Policy<R>> IntoIter<I, R, C, P> {
+    #[track_caller]
     pub(crate) fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
         Self { stream: Stream::new(run, started) }
     }
@@ -247,6 +251,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIter<I, R, C, P> {
 }
 
 impl<I: IntoIterator, R, C, P: Policy<R>> Unordered<I, R, C, P> {
+    #[track_caller]
     pub(crate) fn new(run: Batched<I, R, C, P>, started: Result<(), Error>) -> Self {
         Self { stream: Stream::new(run, started) }
     }
@@ -329,6 +334,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Iterator for IntoIter<I, R, C, P> {
     type Item = P::Item<P::Value>;
 
     #[inline]
+    #[track_caller]
     fn next(&mut self) -> Option<Self::Item> {
         self.stream.next(true, |_, value| value)
     }
@@ -342,6 +348,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Iterator for Unordered<I, R, C, P> {
     type Item = P::Item<(usize, P::Value)>;
 
     #[inline]
+    #[track_caller]
     fn next(&mut self) -> Option<Self::Item> {
         self.stream.next(false, |index, value| (index, value))
     }

@@ -93,7 +93,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             let (mut found, mut ended) = self.find_all::<P>();
             let failed = self.cut::<P>(&mut found, &mut ended);
             if failed.is_none() && ended.is_none() {
-                return Ok(self.give_in_memory(found));
+                return self.give_in_memory(found, &file).map_err(|ended| {
+                    self.end_early::<P>(HandedOver::default(), 0);
+                    self.stop_spilling(file, ended)
+                });
             }
             let is_full = matches!(&ended, Some(Ended::Error(error)) if error.is_over_budget());
             if failed.is_some() || !is_full {
@@ -209,8 +212,9 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
         Ok(P::given(Spilled::of_checkpoint(checkpoint), &mut self.seen))
     }
 
-    /// Everything fitted the budget.
-    fn give_in_memory(&mut self, found: Found) -> P::Given<Spilled<P::Value>> {
+    /// Everything fitted the budget. The first value is checked as those for the disk are: whether
+    /// a type can be stored must not depend on how much memory there is.
+    fn give_in_memory(&mut self, found: Found, file: &SpillFile) -> Result<P::Given<Spilled<P::Value>>, Ended> {
         let places = found.places.clone();
         let (mut results, indices) = found.with_indices();
         let mut credit = results.credit.take_all();
@@ -225,9 +229,15 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
             (values, Places::of(of_values.into_iter()))
         };
         drop(credit.split(items - values.len(), 0));
+        if let Some(Err(refused)) = values.first().map(|value| file.check(places.first, value)) {
+            let count = values.len();
+            let results = self.shared.types.results_of(P::unsplit(values), credit);
+            self.core.put_back(parts(results, places.into_indices(count)));
+            return Err(refused);
+        }
         let handed_over = HandedOver { items, ..HandedOver::default() };
         let _ = self.end::<P>(handed_over, values.len());
-        P::given(Spilled::in_memory(values, places.first, places.jumps, credit), &mut self.seen)
+        Ok(P::given(Spilled::in_memory(values, places.first, places.jumps, credit), &mut self.seen))
     }
 
     /// Stores what was collected, and frees it. What can't be stored stays in the run.

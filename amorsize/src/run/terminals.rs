@@ -401,6 +401,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// }
     /// assert_eq!(numbers, [Some(1), None, Some(3)]);
     /// ```
+    #[track_caller]
     pub fn unordered(mut self) -> Unordered<I, R, C, P> {
         let started = self.refuse_journal().and_then(|()| self.start_unordered());
         Unordered::new(self, started)
@@ -558,6 +559,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
     type Item = P::Item<P::Value>;
     type IntoIter = IntoIter<I, R, C, P>;
 
+    #[track_caller]
     fn into_iter(mut self) -> IntoIter<I, R, C, P> {
         let started = self.start_without_sink();
         IntoIter::new(self, started)

@@ -5,7 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::stored::storage;
+use crate::error::stored::{PARTIAL, storage};
 use crate::error::{Error, ErrorKind};
 use crate::system::paths::{Tries, absolute, sync_directory};
 
@@ -54,7 +54,8 @@ impl Partial {
     pub(super) fn new(path: PathBuf) -> Self {
         let path = absolute(path);
         let mut partial = OsString::from(&path);
-        partial.push(".partial");
+        partial.push(".");
+        partial.push(PARTIAL);
         Self { path, partial: partial.into(), state: State::New, broken: None }
     }
 
@@ -146,7 +147,10 @@ impl Partial {
             Ok(whole) if whole.len() >= place => return Ok(()),
             Ok(whole) => too_short(whole.len(), place),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let cause = format!("it is gone, and so is `{}`; {LOST}", self.partial.display());
+                let cause = format!(
+                    "it is not there, nor is `{}`, and {place} bytes were written to it before; {LOST}",
+                    self.partial.display()
+                );
                 io::Error::new(io::ErrorKind::NotFound, cause)
             }
             Err(error) => error,
@@ -328,8 +332,8 @@ impl Partial {
 }
 
 /// The end of an error about a file that lacks what an earlier process wrote.
-const LOST: &str = "a run with a journal goes on from what was in it: put the file back, or remove the journal's directory to \
-                    begin anew";
+const LOST: &str = "a run with a journal goes on from what was in it: give the sink the path that it had, put the file back, or \
+                    remove the journal's directory to begin anew";
 
 fn too_short(bytes: u64, place: u64) -> io::Error {
     let cause = format!("it has {bytes} bytes, and {place} were written to it before; {LOST}");

@@ -1,5 +1,6 @@
 //! The directory for spilled results.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,15 +25,26 @@ pub(crate) fn directory(stated: Option<&Path>) -> Result<PathBuf, Error> {
         ));
     }
     // Checked now rather than when memory is full.
-    match directory.metadata() {
-        Ok(found) if found.is_dir() => Ok(directory),
-        Ok(_) => Err(storage(&directory, "used", &io::ErrorKind::NotADirectory.into(), None, None)),
-        Err(error) => Err(storage(&directory, "used", &error, None, None)),
-    }
+    let cause = match directory.metadata() {
+        Ok(found) if found.is_dir() => return Ok(directory),
+        Ok(_) => io::ErrorKind::NotADirectory.into(),
+        Err(error) => error,
+    };
+    let cause = if stated.is_none() && of_environment().is_some() {
+        let advice = "make it, set `TMPDIR` to another one, or state `spill_dir`";
+        io::Error::new(cause.kind(), format!("{cause}, by the environment variable `TMPDIR`; {advice}"))
+    } else {
+        io::Error::new(cause.kind(), format!("{cause}; make it, or state another `spill_dir`"))
+    };
+    Err(storage(&directory, "used", &cause, None, None))
+}
+
+fn of_environment() -> Option<OsString> {
+    std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty())
 }
 
 fn by_default() -> PathBuf {
-    match std::env::var_os("TMPDIR").filter(|directory| !directory.is_empty()) {
+    match of_environment() {
         Some(directory) => PathBuf::from(directory),
         None if cfg!(unix) && Path::new("/var/tmp").is_dir() => PathBuf::from("/var/tmp"),
         None => std::env::temp_dir(),

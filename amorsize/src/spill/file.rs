@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 
 use super::runs::Runs;
 use crate::error::failure::Ended;
-use crate::error::stored::storage;
+use crate::error::stored::{over_max_disk, storage};
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
-use crate::store::{Buffers, Head, decode, decode_nth, decode_some, encode, free};
+use crate::store::{Buffers, Head, decode, decode_nth, decode_some, encode, free, read_back, unreadable};
 use crate::units::ByteSize;
 
 /// A frame may have this part of the budget, as it is in memory beside the results that wait.
@@ -139,14 +139,13 @@ impl SpillFile {
             encode(result, pending)?;
             // A type that can't be read back, such as an `untagged` enum, never can.
             let is_read = is_first_of_all || is_first && pending.len() <= READ;
-            if is_read { decode::<R>(pending).map(drop) } else { Ok(()) }
+            if is_read { decode::<R>(pending).map(drop).map_err(|cause| unreadable(&cause)) } else { Ok(()) }
         }));
         match encoded {
             Ok(Ok(())) => {}
             Ok(Err(cause)) => {
                 self.pending.truncate(before);
-                let path = self.directory.clone();
-                return Err(Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause }).into());
+                return Err(self.refused(item, cause));
             }
             Err(payload) => {
                 self.pending.truncate(before);
@@ -157,6 +156,23 @@ impl SpillFile {
         self.len += 1;
         self.hold();
         Ok(())
+    }
+
+    /// Refuses the result of an item that could not be read back, without adding it.
+    pub(crate) fn check<R>(&self, item: usize, result: &R) -> Result<(), Ended>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        match catch_unwind(AssertUnwindSafe(|| read_back(result))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(cause)) => Err(self.refused(item, cause)),
+            Err(payload) => Err(Ended::Panic(payload)),
+        }
+    }
+
+    fn refused(&self, item: usize, cause: String) -> Ended {
+        let path = self.directory.clone();
+        Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause }).into()
     }
 
     #[inline]
@@ -185,9 +201,7 @@ impl SpillFile {
         let failed = |operation, error: &io::Error, free| storage(directory, operation, error, Some(needed), free);
         let used: u64 = self.segments.iter().flatten().map(|segment| segment.len).sum();
         if let Some(most) = self.max_disk.filter(|most| needed > most.saturating_sub(used)) {
-            let cause = format!("all of the {} of `max_disk` are used", ByteSize::new(most));
-            let full = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
-            return Err(failed("written", &full, Some(most.saturating_sub(used))));
+            return Err(over_max_disk(directory, most, needed, most.saturating_sub(used)));
         }
         let most = segment_bytes(used);
         let written = write(&mut self.segments, directory, &self.pending, most);

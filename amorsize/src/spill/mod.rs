@@ -24,7 +24,7 @@ use crate::memory::credit::Credit;
 use crate::output::batch::{Batch, Indices};
 use crate::sink::write_error::WriteError;
 use crate::sink::{Pausing, Sink};
-use crate::store::{decode, encode};
+use crate::store::{decode, encode, unreadable};
 use crate::system::paths::absolute;
 use crate::units::ByteSize;
 
@@ -399,8 +399,9 @@ const PART: usize = 1 << 20;
 /// A result made from its bytes, like one from the disk; adds their number.
 fn copy<R: Serialize + DeserializeOwned>(result: &R, bytes: &mut usize) -> Result<R, Error> {
     let mut encoded = Vec::new();
-    let copied = encode(result, &mut encoded).and_then(|()| decode(&encoded).map(|(result, _)| result));
+    let copied = encode(result, &mut encoded).and_then(|()| decode(&encoded).map_err(|cause| unreadable(&cause)));
     *bytes += encoded.len();
+    let copied = copied.map(|(result, _)| result);
     copied.map_err(|cause| Error::new(ErrorKind::Unwritable { path: "memory".into(), item: None, column: None, cause }))
 }
 

@@ -20,17 +20,20 @@ pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Res
 pub(crate) fn read_back<R: Serialize + DeserializeOwned>(result: &R) -> Result<(), String> {
     let mut bytes = vec![0; 64 << 10];
     let Ok(bytes) = postcard::to_slice(result, &mut bytes) else { return Ok(()) };
-    let refused = |cause: &str| {
-        Err(format!(
-            "its bytes can't be read back ({cause}); they have no names, as `untagged`, `flatten` and `skip_serializing_if` of \
-             serde need them, and types that hold any JSON"
-        ))
-    };
     match decode::<R>(bytes) {
         Ok((_, [])) => Ok(()),
-        Ok((_, left)) => refused(&format!("{} bytes are left over", left.len())),
-        Err(cause) => refused(&cause),
+        Ok((_, left)) => Err(unreadable(&format!("{} bytes are left over", left.len()))),
+        Err(cause) => Err(unreadable(&cause)),
     }
+}
+
+/// The text about a type of results that can be written and not read.
+pub(crate) fn unreadable(cause: &str) -> String {
+    format!(
+        "its bytes can't be read back ({cause}): they have no names, as `untagged`, `flatten` and `skip_serializing_if` of serde \
+         need them, and types that hold any JSON, such as `serde_json::Value`; return a type without these, or the JSON as a \
+         `String`"
+    )
 }
 
 /// The first result, and the bytes behind it.
@@ -42,7 +45,11 @@ pub(crate) fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<(R, &[u8]), St
 
 #[cold]
 fn text(error: postcard::Error) -> String {
-    error.to_string()
+    match error {
+        // Its own text is about postcard's plans.
+        postcard::Error::WontImplement => "the type asks its bytes what they are".into(),
+        error => error.to_string(),
+    }
 }
 
 /// The result at a place.

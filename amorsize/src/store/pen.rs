@@ -9,8 +9,7 @@ use super::identity::ItemsHash;
 use super::segment::{Header, Segment, Supply};
 use super::shape::{LOOKED_AT, Shape};
 use crate::error::Error;
-use crate::error::stored::storage;
-use crate::units::ByteSize;
+use crate::error::stored::{over_max_disk, storage};
 
 /// A frame closes at this number of bytes. Smaller frames make reading slower; larger ones lose
 /// more by damage.
@@ -203,9 +202,7 @@ impl<H> Pen<H> {
         let needed = begins + head.total() + Segment::CLOSED_BY;
         let left = self.max_disk.map(|most| most.saturating_sub(self.bytes()));
         if let Some((most, left)) = self.max_disk.zip(left).filter(|&(_, left)| left < needed) {
-            let cause = format!("all of the {} of `max_disk` are used", ByteSize::new(most));
-            let cause = io::Error::new(io::ErrorKind::QuotaExceeded, cause);
-            return Err(storage(self.supply.path(), "written", &cause, Some(needed), Some(left)));
+            return Err(over_max_disk(self.supply.path(), most, needed, left));
         }
         if let Some(header) = &header {
             let begun = Segment::begin(&mut *self.supply, header);
