@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::store::{Encoded, ItemsHash, Kind, Writer};
+use crate::units::by_index::ranges;
 
 /// Keeps what a run finishes. See the [module](self).
 #[derive(Debug)]
@@ -565,19 +566,6 @@ impl Hashes {
             self.items -= first.remove().hashes.len();
         }
     }
-}
-
-/// Consecutive indices as ranges.
-fn ranges(indices: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
-    let mut indices = indices.peekable();
-    std::iter::from_fn(move || {
-        let first = indices.next()?;
-        let mut end = first + 1;
-        while indices.next_if_eq(&end).is_some() {
-            end += 1;
-        }
-        Some(first..end)
-    })
 }
 
 /// Splits consecutive items at those without a hash. Each part has the index of its first item.

@@ -7,6 +7,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError, Weak};
 
+use crate::units::by_index::ranges;
+
 /// Results of consecutive items, in input order, handed to a sink together.
 ///
 /// It derefs to a slice, iterates by value, and knows the index of its first item. In a run that
@@ -291,7 +293,7 @@ impl<R: fmt::Debug> fmt::Debug for Batch<R> {
 /// assert_eq!(found, [0, 2]);
 /// # Ok::<(), amorsize::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "an iterator does nothing until it is asked for indices"]
 pub struct Indices {
     /// The next index, unless a jump begins here.
@@ -299,6 +301,13 @@ pub struct Indices {
     place: usize,
     len: usize,
     pub(super) jumps: std::vec::IntoIter<(usize, usize)>,
+}
+
+/// The indices that are left, as ranges.
+impl fmt::Debug for Indices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(ranges(self.clone())).finish()
+    }
 }
 
 impl Indices {

@@ -38,6 +38,11 @@ impl Plan {
             )
         } else if self.sizes.threads == 1 && !scales {
             format!("runs on the calling thread: at {cost} per item, handing items to threads costs more than it gains")
+        } else if self.sizes.threads == 1 && situation.remaining.is_none() {
+            format!(
+                "begins on the calling thread: at {cost} per item threads pay for many items only, and the input does not say how \
+                 many it has"
+            )
         } else if self.sizes.threads == 1 {
             format!(
                 "runs on the calling thread: the work that is left, at {cost} per item, ends before threads would help"

@@ -27,13 +27,15 @@ impl fmt::Display for Report {
             let items = Counted(self.panicked(), "item panicked and has", "items panicked and have");
             writeln!(f, "{items} no result")?;
         }
-        writeln!(
-            f,
-            "{} per item, {:.2} times a plain loop on {}",
-            Seconds(self.seconds_per_item()),
-            self.speedup(),
-            Counted::threads(self.threads())
-        )?;
+        if self.seconds_per_item() > 0.0 {
+            writeln!(
+                f,
+                "{} per item, {:.2} times a plain loop on {}",
+                Seconds(self.seconds_per_item()),
+                self.speedup(),
+                Counted::threads(self.threads())
+            )?;
+        }
         write!(
             f,
             "{} of results, at most {} held of a budget of {} (by {}: {})",

@@ -1,6 +1,20 @@
-//! Values by the index of an item.
+//! Values by the index of an item, and consecutive indices.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Consecutive indices as ranges.
+pub(crate) fn ranges(indices: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut indices = indices.peekable();
+    std::iter::from_fn(move || {
+        let first = indices.next()?;
+        let mut end = first + 1;
+        while indices.next_if_eq(&end).is_some() {
+            end += 1;
+        }
+        Some(first..end)
+    })
+}
 
 /// Values by the index of an item, in order, for some of a run's items.
 ///

@@ -23,6 +23,15 @@ fn calls_that_share_something_are_slower_together() {
     assert!((spread.at_once - 1.75e-3).abs() < 1e-9);
 }
 
+#[test]
+fn longer_items_are_not_taken_for_calls_that_share_something() {
+    let mut spread = Spread::default();
+    (0..3).for_each(|_| spread.add(sampled(1, 1e-3)));
+    spread.add_together(&[(4e-3, 0.0), (9e-3, 0.0)], 9e-3);
+    assert_eq!((spread.together, spread.slower_on(2)), (None, 1.0));
+    assert!((spread.mean().unwrap() - 3.75e-3).abs() < 1e-6, "{:?}", spread.mean());
+}
+
 fn sampled(items: usize, seconds: f64) -> Sampled {
     Sampled { items, seconds, ..Sampled::default() }
 }
