@@ -83,8 +83,10 @@ fn way_out(path: &Path, kind: io::ErrorKind) -> &'static str {
         (PermissionDenied | ReadOnlyFilesystem, true) => {
             "allow this user to write there, or give the sink another path"
         }
-        (StorageFull | QuotaExceeded | FileTooLarge, true) => "free space, or give the sink a path on another disk",
-        (_, true) => "mend that, or give the sink another path",
+        (StorageFull | QuotaExceeded | FileTooLarge, true) => {
+            "free space; with a journal the same call goes on from what is written"
+        }
+        (_, true) => "mend that; with a journal the same call goes on from what is written",
         (AlreadyExists | NotADirectory, false) => "use the path of a directory, or of none yet",
         (PermissionDenied | ReadOnlyFilesystem, false) => {
             "allow this user to write there, or use another directory; the same call goes on from what is written"
@@ -301,11 +303,13 @@ mod tests {
         );
         let file = storage("notes.txt", io::ErrorKind::AlreadyExists, None, None);
         assert!(file.ends_with("; use the path of a directory, or of none yet"), "{file}");
-        // A sink has a file, and no directory; without a journal the same call would begin it anew.
-        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied, io::ErrorKind::Other] {
+        // A sink has a file, and no directory; without a journal the same call begins it anew.
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
             let of_sink = storage("out.jsonl.partial", kind, None, None);
-            assert!(of_sink.contains("give the sink a") && !of_sink.contains("the same call"), "{of_sink}");
+            assert!(of_sink.ends_with("; with a journal the same call goes on from what is written"), "{of_sink}");
         }
+        let denied = storage("out.jsonl.partial", io::ErrorKind::PermissionDenied, None, None);
+        assert!(denied.ends_with("; allow this user to write there, or give the sink another path"), "{denied}");
         let missing = storage("out/out.jsonl.partial", io::ErrorKind::NotFound, None, None);
         assert!(missing.ends_with("; a sink makes no directories: make that of its file"), "{missing}");
         assert_eq!(
