@@ -57,7 +57,7 @@ fn a_full_disk_is_told_behind_items_that_failed() {
         caught(|| options.checkpoint(folder.file("flatten")).max_disk("1KiB").into_iter().count()),
     ] {
         let text = *payload.unwrap_err().downcast::<String>().unwrap();
-        assert!(text.contains("all of the 1.00 KiB of `max_disk` are used"), "{text}");
+        assert!(text.contains("`max_disk` of 1.00 KiB has "), "{text}");
     }
 }
 

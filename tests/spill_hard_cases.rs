@@ -66,7 +66,7 @@ fn max_disk_is_kept_and_a_larger_one_goes_on() {
     for _ in 0..2 {
         let error = run.spill().unwrap_err();
         let ErrorKind::Storage { needed: Some(needed), free: Some(free), .. } = error.kind() else { panic!("{error}") };
-        assert!(needed > free && error.to_string().contains("all of the 2.00 MiB of `max_disk` are used"), "{error}");
+        assert!(needed > free && error.to_string().contains("`max_disk` of 2.00 MiB has "), "{error}");
     }
     let mut run = run.max_disk("20MiB");
     let spilled = run.spill().unwrap();
@@ -369,6 +369,12 @@ fn what_could_not_be_read_back_is_refused_and_nothing_is_lost() {
         last: u64,
     }
 
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Flat {
+        #[serde(flatten)]
+        all: std::collections::HashMap<u64, u64>,
+    }
+
     #[batched(max_memory = "256KiB")]
     fn either(item: u64) -> Either {
         if item.is_multiple_of(2) { Either::Number(item) } else { Either::Text(item.to_string().repeat(100)) }
@@ -389,6 +395,10 @@ fn what_could_not_be_read_back_is_refused_and_nothing_is_lost() {
         run.for_each_batch(|batch| all.extend(batch)).unwrap();
         assert!(all.into_iter().eq((0..5_000).map(either)));
     }
+    // It can't even be written: a map without a length.
+    let mut run = process_in_batches(|x: u64| Flat { all: [(x, x)].into() }, 0..9);
+    assert!(run.spill().unwrap_err().is_unwritable());
+    assert_eq!(run.collect::<Vec<_>>().unwrap().len(), 9);
     // With a policy that takes out failures before the first value.
     let mut run = process_in_batches(|x: u64| if x < 3 { Err(x) } else { Ok(either(x)) }, 0..100).on_error(Skip);
     assert_eq!(run.spill().unwrap_err().item(), Some(3));

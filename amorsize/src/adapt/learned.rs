@@ -215,7 +215,7 @@ impl Spread {
         let own = |(seconds, queued): (f64, f64)| (seconds - queued - fresh).max(0.0);
         let times = each.iter().copied().map(own).fold(f64::INFINITY, f64::min) / alone.max(1e-10);
         // One after another they would have been as many times as slow. If they were slower still,
-        // these are other items than those that ran alone.
+        // these are most likely longer items than those that ran alone.
         let times = if times > VARIES && times <= VARIES * each.len() as f64 { times } else { 1.0 };
         for &call in each {
             let seconds = (own(call) + fresh) / times;

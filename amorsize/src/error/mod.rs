@@ -189,8 +189,9 @@ pub enum ErrorKind {
         /// True if the input ended before some of the finished items.
         ended: bool,
     },
-    /// The system refused to read or write the files that a run keeps. What was written before is
-    /// still there, and the same call goes on from it.
+    /// The system refused to read or write the files that a run keeps, or a sink's file. What was
+    /// written before is still there, and the same call goes on from it; with a sink, if it has a
+    /// journal.
     #[non_exhaustive]
     Storage {
         /// The file or directory.

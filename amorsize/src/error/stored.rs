@@ -72,29 +72,26 @@ const DELETE: &str =
 
 /// What can be done about an error of the system.
 #[cfg(feature = "durable")]
-fn way_out(path: &Path, kind: io::ErrorKind) -> &'static str {
+fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{
-        AlreadyExists, FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
-        StorageFull,
+        AlreadyExists, FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
     };
 
-    match (kind, is_of_sink(path)) {
-        (NotFound, true) => "a sink makes no directories: make that of its file",
-        (PermissionDenied | ReadOnlyFilesystem, true) => {
-            "allow this user to write there, or give the sink another path"
+    let is_read = matches!(operation, "read" | "listed");
+    match kind {
+        AlreadyExists | NotADirectory if is_read => "use the path of a directory",
+        AlreadyExists | NotADirectory => "use the path of a directory, or of none yet",
+        PermissionDenied if is_read => "allow this user to read it",
+        PermissionDenied | ReadOnlyFilesystem => {
+            "allow this user to write there, and the same call goes on from what is written; or use another directory"
         }
-        (StorageFull | QuotaExceeded | FileTooLarge, true) => {
-            "free space; with a journal the same call goes on from what is written"
+        StorageFull | QuotaExceeded => {
+            "free space, and the same call goes on from what is written; or use another directory"
         }
-        (_, true) => "mend that; with a journal the same call goes on from what is written",
-        (AlreadyExists | NotADirectory, false) => "use the path of a directory, or of none yet",
-        (PermissionDenied | ReadOnlyFilesystem, false) => {
-            "allow this user to write there, or use another directory; the same call goes on from what is written"
+        FileTooLarge => {
+            "allow this process larger files, and the same call goes on from what is written; or use another directory"
         }
-        (StorageFull | QuotaExceeded | FileTooLarge, false) => {
-            "free space, or use another directory; the same call goes on from what is written"
-        }
-        (_, false) => "mend that, or use another directory; the same call goes on from what is written",
+        _ => "mend that, and the same call goes on from what is written; or use another directory",
     }
 }
 
@@ -109,7 +106,7 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     match kind {
         ErrorKind::CheckpointBusy { directory: file } if is_of_sink(file) => write!(
             f,
-            "`{}` is being written by another sink: wait until its run has ended, or use another path; a sink that this \
+            "`{}` is being written by another sink: wait until its run has ended, or use another path, unless a journal knows this one; a sink that this \
              process has in a variable keeps its file until it is dropped",
             file.display()
         ),
@@ -152,7 +149,7 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
                 (None, Some(bytes)) => write!(f, " ({bytes} free)")?,
                 (None, None) => {}
             }
-            write!(f, "; {}", way_out(path, *kind))
+            write!(f, "; {}", way_out(operation, *kind))
         }
         ErrorKind::Damaged { path, offset, cause } => {
             // The files of `spill` have no name, and are told by their directory.
@@ -204,8 +201,7 @@ pub(crate) fn storage(
 pub(crate) fn over_max_disk(path: &Path, max_disk: u64, needed: u64, left: u64) -> super::Error {
     let [most, more, rest] = [max_disk, needed, left].map(ByteSize::new);
     let cause = format!(
-        "all of the {most} of `max_disk` are used but {rest}, and {more} are needed; raise it: the same call goes on from what \
-         is written"
+        "`max_disk` of {most} has {rest} left, and {more} are needed; raise it, and the same call goes on from what is written"
     );
     storage(path, "written", &io::Error::new(io::ErrorKind::QuotaExceeded, cause), Some(needed), Some(left))
 }
@@ -287,35 +283,27 @@ mod tests {
                 free: free.map(ByteSize::mib),
             })
         };
-        const GOES_ON: &str = "; the same call goes on from what is written";
+        const GOES_ON: &str = "the same call goes on from what is written; or use another directory";
         const SEGMENT: &str = "runs/thumbs/000001.amz";
         assert_eq!(
             storage(SEGMENT, io::ErrorKind::StorageFull, Some(8), Some(2)),
             format!(
-                "`{SEGMENT}` could not be written: no space (8.00 MiB needed, 2.00 MiB free); free space, or use another \
-                 directory{GOES_ON}"
+                "`{SEGMENT}` could not be written: no space (8.00 MiB needed, 2.00 MiB free); free space, and {GOES_ON}"
             )
         );
         let denied = storage(SEGMENT, io::ErrorKind::PermissionDenied, None, None);
-        assert!(
-            denied.ends_with(&format!("allow this user to write there, or use another directory{GOES_ON}")),
-            "{denied}"
-        );
+        assert!(denied.ends_with(&format!("; allow this user to write there, and {GOES_ON}")), "{denied}");
+        let other = storage(SEGMENT, io::ErrorKind::Other, None, None);
+        assert!(other.ends_with(&format!("; mend that, and {GOES_ON}")), "{other}");
         let file = storage("notes.txt", io::ErrorKind::AlreadyExists, None, None);
         assert!(file.ends_with("; use the path of a directory, or of none yet"), "{file}");
-        // A sink has a file, and no directory; without a journal the same call begins it anew.
-        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
-            let of_sink = storage("out.jsonl.partial", kind, None, None);
-            assert!(of_sink.ends_with("; with a journal the same call goes on from what is written"), "{of_sink}");
-        }
-        let denied = storage("out.jsonl.partial", io::ErrorKind::PermissionDenied, None, None);
-        assert!(denied.ends_with("; allow this user to write there, or give the sink another path"), "{denied}");
-        let missing = storage("out/out.jsonl.partial", io::ErrorKind::NotFound, None, None);
-        assert!(missing.ends_with("; a sink makes no directories: make that of its file"), "{missing}");
+        // Who only reads has no call that goes on.
+        assert_eq!(way_out("read", io::ErrorKind::PermissionDenied), "allow this user to read it");
+        assert_eq!(way_out("listed", io::ErrorKind::NotADirectory), "use the path of a directory");
         assert_eq!(
             over_max_disk(Path::new("runs/thumbs"), 10 << 20, 200 << 10, 80 << 10).to_string(),
-            "`runs/thumbs` could not be written: all of the 10.0 MiB of `max_disk` are used but 80.0 KiB, and 200 KiB are \
-             needed; raise it: the same call goes on from what is written"
+            "`runs/thumbs` could not be written: `max_disk` of 10.0 MiB has 80.0 KiB left, and 200 KiB are needed; raise it, and \
+             the same call goes on from what is written"
         );
         // A cause that says what to do stands alone.
         let own = text(ErrorKind::Storage {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::stored::{PARTIAL, storage};
 use crate::error::{Error, ErrorKind};
 use crate::system::paths::{Tries, absolute, sync_directory};
+use crate::units::ByteSize;
 
 /// Bytes are written together once there are this many. A system call for each 100 bytes would take
 /// longer than making them, and larger writes are no faster.
@@ -155,7 +156,7 @@ impl Partial {
             }
             Err(error) => error,
         };
-        Err(storage(&self.path, "continued", &cause, None, None))
+        Err(refused(&self.path, "continued", &cause, None))
     }
 
     /// Opens a copy of the finished file, which itself stays until the copy replaces it.
@@ -175,7 +176,7 @@ impl Partial {
         let mut new = OsString::from(&self.partial);
         new.push(".new");
         let new = PathBuf::from(new);
-        let failed = |path: &Path, operation, error: &io::Error| storage(path, operation, error, None, None);
+        let failed = |path: &Path, operation, error: &io::Error| refused(path, operation, error, None);
         let mut file = self.open(&new, true)?;
         let copied = File::open(&self.path)
             .and_then(|whole| file.set_len(0).and_then(|()| io::copy(&mut whole.take(place), &mut file)))
@@ -202,7 +203,7 @@ impl Partial {
             _ => Err(storage(
                 &self.path,
                 "written",
-                &io::Error::new(io::ErrorKind::InvalidInput, "it is finished: make another sink for another run"),
+                &io::Error::new(io::ErrorKind::InvalidInput, "it is finished; make another sink for another run"),
                 None,
                 None,
             )),
@@ -226,7 +227,7 @@ impl Partial {
     fn write_waiting(&mut self) -> Result<(), Error> {
         let State::Open(open) = &mut self.state else { return Ok(()) };
         let needed = open.waiting.len() as u64;
-        open.write().map_err(|error| storage(&self.partial, "written", &error, Some(needed), None))
+        open.write().map_err(|error| refused(&self.partial, "written", &error, Some(needed)))
     }
 
     /// Makes the file readable, even if something is missing in it: writes the waiting bytes, as
@@ -240,7 +241,7 @@ impl Partial {
             let State::Open(open) = &mut self.state else { return outcome };
             let End { bytes, last_part } = end(open.len)?;
             let Err(error) = open.write_end(&bytes) else { return outcome };
-            outcome = Err(storage(&self.partial, "written", &error, Some(bytes.len() as u64), None));
+            outcome = Err(refused(&self.partial, "written", &error, Some(bytes.len() as u64)));
             let Some(last_part) = last_part else { return outcome };
             if let Err(error) = open.take_back(last_part) {
                 return Err(self.failed("read", &error));
@@ -285,7 +286,7 @@ impl Partial {
 
     fn sync_name(&self) -> Result<(), Error> {
         let synced = self.path.parent().map_or(Ok(()), sync_directory);
-        synced.map_err(|error| storage(&self.path, "synced", &error, None, None))
+        synced.map_err(|error| refused(&self.path, "synced", &error, None))
     }
 
     /// Refuses everything from now on, because bytes that should be in the file are missing.
@@ -299,7 +300,7 @@ impl Partial {
     }
 
     fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
-        storage(&self.partial, operation, error, None, None)
+        refused(&self.partial, operation, error, None)
     }
 
     /// Refuses everything after a failed sync. It may have dropped bytes, and the next sync would
@@ -311,7 +312,7 @@ impl Partial {
 
     /// Opens a file and locks it, without a change.
     fn open(&self, path: &Path, create: bool) -> Result<File, Error> {
-        let failed = |error: &io::Error| storage(path, "opened", error, None, None);
+        let failed = |error: &io::Error| refused(path, "opened", error, None);
         let mut tries = Tries::default();
         // Between the two calls another run may finish: then the file has another name.
         loop {
@@ -329,6 +330,32 @@ impl Partial {
             }
         }
     }
+}
+
+/// An error of the system about a sink's file, with what can be done about it. A cause of our own
+/// says that itself.
+fn refused(path: &Path, operation: &'static str, error: &io::Error, needed: Option<u64>) -> Error {
+    use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+
+    let mut cause = error.to_string();
+    if !cause.contains("; ") {
+        if let Some(bytes) = needed {
+            cause = format!("{cause} ({} needed)", ByteSize::new(bytes));
+        }
+        let advice = match (error.kind(), operation) {
+            (NotFound, "opened") => "a sink makes no directories: make that of its file",
+            (PermissionDenied | ReadOnlyFilesystem, _) => {
+                "allow this user to write there, or give the sink another path, unless a journal knows this one"
+            }
+            (_, "synced") => "nobody knows what the disk has: begin anew, or make the same call if it has a journal",
+            (StorageFull | QuotaExceeded, _) => {
+                "free space, and the same sink goes on; with a journal the same call does"
+            }
+            _ => "mend that, and the same sink goes on; with a journal the same call does",
+        };
+        cause = format!("{cause}; {advice}");
+    }
+    storage(path, operation, &io::Error::new(error.kind(), cause), needed, None)
 }
 
 /// The end of an error about a file that lacks what an earlier process wrote.

@@ -30,12 +30,12 @@ pub(crate) fn directory(stated: Option<&Path>) -> Result<PathBuf, Error> {
         Ok(_) => io::ErrorKind::NotADirectory.into(),
         Err(error) => error,
     };
-    let cause = if stated.is_none() && of_environment().is_some() {
-        let advice = "make it, set `TMPDIR` to another one, or state `spill_dir`";
-        io::Error::new(cause.kind(), format!("{cause}, by the environment variable `TMPDIR`; {advice}"))
+    let told = if stated.is_none() && of_environment().is_some() {
+        format!("{cause}, by the environment variable `TMPDIR`; set that to another directory, or state `spill_dir`")
     } else {
-        io::Error::new(cause.kind(), format!("{cause}; make it, or state another `spill_dir`"))
+        format!("{cause}; state another directory by `spill_dir`")
     };
+    let cause = io::Error::new(cause.kind(), told);
     Err(storage(&directory, "used", &cause, None, None))
 }
 

@@ -14,7 +14,7 @@ use crate::error::stored::{over_max_disk, storage};
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
-use crate::store::{Buffers, Head, decode, decode_nth, decode_some, encode, free, read_back, unreadable};
+use crate::store::{Buffers, Head, decode, decode_nth, decode_some, encode, free, unreadable};
 use crate::units::ByteSize;
 
 /// A frame may have this part of the budget, as it is in memory beside the results that wait.
@@ -163,7 +163,12 @@ impl SpillFile {
     where
         R: Serialize + DeserializeOwned,
     {
-        match catch_unwind(AssertUnwindSafe(|| read_back(result))) {
+        let checked = catch_unwind(AssertUnwindSafe(|| {
+            let mut bytes = Vec::new();
+            encode(result, &mut bytes)?;
+            decode::<R>(&bytes).map(drop).map_err(|cause| unreadable(&cause))
+        }));
+        match checked {
             Ok(Ok(())) => Ok(()),
             Ok(Err(cause)) => Err(self.refused(item, cause)),
             Err(payload) => Err(Ended::Panic(payload)),
