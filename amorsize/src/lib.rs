@@ -67,7 +67,7 @@
 //! | watch it, and see where the time went | [`watching_a_run`] |
 //! | read a large text file line by line | [`large_text_file`] |
 //! | use it from async code, or async code in it | [`async_code`] |
-//! | read from a channel, a pipe, a crawler's frontier | [`inputs_that_wait`] |
+//! | read from a channel, a pipe, a crawler's list of pages to visit | [`inputs_that_wait`] |
 //! | call a network or a slow device | [`waiting`] |
 //! | start programs, or use a GPU | [`processes_and_gpus`] |
 //! | go on after a kill | [`runs_that_survive`] |
@@ -98,7 +98,7 @@
 //!
 //! # How a run goes
 //!
-//! A picture by [`Report::to_svg`]: the example `photos`, 2.1 GiB of pixels through 256 MiB.
+//! A picture by [`Report::to_svg`](Report#method.to_svg): the example `photos`, 2.1 GiB of pixels through 256 MiB.
 //!
 #![doc = include_str!("guide/run.svg")]
 

@@ -46,6 +46,18 @@
 //! Every program is a whole file: paste it over `src/main.rs`. It needs the dependencies of the
 //! front page, and those that its own page names.
 
+/// What a page says in docs that were built without its feature.
+#[cfg(not(all(feature = "array", feature = "durable", feature = "serde")))]
+macro_rules! without {
+    ($feature:literal) => {
+        concat!(
+            "These docs were built without the feature `",
+            $feature,
+            "`. In a clone of the repository `cargo doc --open -p amorsize --all-features` shows this page."
+        )
+    };
+}
+
 #[doc = include_str!("terminals.md")]
 pub mod terminals {}
 
@@ -87,15 +99,15 @@ pub mod async_code {}
 pub mod processes_and_gpus {}
 
 #[cfg_attr(feature = "durable", doc = include_str!("runs_that_survive.md"))]
-#[cfg_attr(not(feature = "durable"), doc = "These docs were built without the feature `durable`.")]
+#[cfg_attr(not(feature = "durable"), doc = without!("durable"))]
 pub mod runs_that_survive {}
 
 #[cfg_attr(feature = "durable", doc = include_str!("results_that_dont_fit.md"))]
-#[cfg_attr(not(feature = "durable"), doc = "These docs were built without the feature `durable`.")]
+#[cfg_attr(not(feature = "durable"), doc = without!("durable"))]
 pub mod results_that_dont_fit {}
 
 #[cfg_attr(feature = "array", doc = include_str!("many_machines.md"))]
-#[cfg_attr(not(feature = "array"), doc = "These docs were built without the feature `array`.")]
+#[cfg_attr(not(feature = "array"), doc = without!("array"))]
 pub mod many_machines {}
 
 #[doc = include_str!("troubleshooting.md")]
@@ -117,9 +129,9 @@ pub mod from_python {}
 pub mod prediction {}
 
 #[cfg_attr(feature = "serde", doc = include_str!("json.md"))]
-#[cfg_attr(not(feature = "serde"), doc = "These docs were built without the feature `serde`.")]
+#[cfg_attr(not(feature = "serde"), doc = without!("serde"))]
 pub mod json {}
 
 #[cfg_attr(feature = "durable", doc = include_str!("format.md"))]
-#[cfg_attr(not(feature = "durable"), doc = "These docs were built without the feature `durable`.")]
+#[cfg_attr(not(feature = "durable"), doc = without!("durable"))]
 pub mod format {}

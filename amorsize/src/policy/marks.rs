@@ -57,8 +57,9 @@ policies! {
     ///
     /// With `on_panic = "collect"` it also gathers panics.
     ///
-    /// Errors are small beside results; the memory budget does not count those that
-    /// `for_each_batch` gathers.
+    /// A terminal that hands results over, such as `for_each_batch`, keeps every error to its end,
+    /// and the memory budget does not count them: where many items may fail, use [`Skip`]. A
+    /// `collect` counts them among its results.
     ///
     /// # Examples
     ///

@@ -378,7 +378,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// and the bar that the attribute's `progress` shows.
     ///
     /// Any thread of the run may call it, one at a time, in place of running an item: so keep it
-    /// short. The feature `progress` has a bar for people, [`progress_bar`](crate::progress_bar).
+    /// short. The feature `progress` has a bar for people, [`progress_bar`](crate::report#functions).
     ///
     /// # Panics
     ///
