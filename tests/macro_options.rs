@@ -1,6 +1,11 @@
 //! The options of the attribute, in every form that is accepted.
 
 use amorsize::{ByteSize, OnPanic, Oversize, batched};
+use proptest::prelude::*;
+
+/// What the attribute itself knows of numbers of bytes.
+#[path = "../amorsize-macros/src/bytes/text.rs"]
+mod attribute;
 
 const SHARE: f64 = 0.25;
 const BUDGET: ByteSize = ByteSize::mib(64);
@@ -130,11 +135,33 @@ fn expressions_can_depend_on_generic_parameters() {
     assert_eq!(generic_batched::<u8, 3, _>([1, 2]).collect::<Vec<_>>().unwrap(), [1, 2]);
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_attribute_refuses_no_text_that_the_runtime_reads(
+        text in "[ 0-9_.-]{0,5}[ 0-9_.e%]{0,3}([kmgtpKMGT]?[iI]?[bB])?[ x]{0,2}"
+    ) {
+        let read = text.parse::<ByteSize>();
+        let fault = attribute::fault(&text);
+        prop_assert_eq!(read.is_ok(), fault.is_none(), "{:?} {:?} {:?}", text, read, fault);
+        prop_assert!(!attribute::is_bytes(&text) || read.is_ok_and(|bytes| bytes > ByteSize::ZERO));
+    }
+}
+
 #[test]
-fn any_other_text_is_no_number_of_bytes() {
-    for text in
-        ["", "12", "12 bananas", "MiB", "-1MiB", "1..5MiB", "1 MiB x", "20000000TiB", "NaN", "1e3MB", "_1MB", "1.2.3MB"]
-    {
-        assert!(text.parse::<ByteSize>().is_err(), "{text}");
+fn the_attribute_leaves_it_to_the_runtime_whether_bytes_are_too_many() {
+    for (text, fits) in [("18446744073709551615B", true), ("18446744073709551616B", false), ("20000000TiB", false)] {
+        assert_eq!(text.parse::<ByteSize>().is_ok(), fits, "{text}");
+        assert_eq!(attribute::fault(text), None, "{text}");
+    }
+}
+
+#[test]
+fn both_know_the_same_units() {
+    for (size, name) in attribute::UNITS {
+        let unit: ByteSize = format!("1{name}").parse().unwrap();
+        assert_eq!(unit, size, "{name}");
+        assert_eq!(attribute::with_unit(size).parse::<ByteSize>().unwrap(), size);
     }
 }

@@ -7,6 +7,7 @@
 
 mod at_fault;
 mod bounds;
+mod bytes;
 mod code;
 mod deep_size;
 mod errors;

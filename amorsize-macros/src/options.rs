@@ -4,6 +4,7 @@ use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, Lit, Path, Token, parse_quote_spanned};
 
+use crate::bytes;
 use crate::errors::{Errors, Mistake, error, mistake, nearest};
 use crate::max_memory;
 use crate::values::{self, Value};
@@ -187,13 +188,14 @@ impl Options {
             Takes::Progress | Takes::Ignore => return Ok(()),
             Takes::Directory => Some(values::directory(&key, literal, example)?),
             Takes::Version => Some(values::version(literal)?),
-            // The runtime reads numbers of bytes.
-            Takes::Disk if matches!(literal, Some(Lit::Str(_))) => None,
             Takes::Disk => {
-                return Err(mistake(
-                    "`max_disk` takes a number of bytes",
-                    "write bytes with a unit, such as `\"20GiB\"`",
-                ));
+                let Some(Lit::Str(text)) = literal else {
+                    let help = "write bytes with a unit, such as `\"20GiB\"`";
+                    return Err(mistake("`max_disk` takes a number of bytes", help));
+                };
+                // The runtime reads numbers of bytes.
+                bytes::refuse("max_disk", &text.value(), "20GiB")?;
+                None
             }
             Takes::Key => {
                 let help = "write a closure or the path of a function: `key = |photo: &Photo| photo.id`";

@@ -469,9 +469,10 @@ fn an_input_that_can_fail_has_its_own_error() {
 }
 
 /// The files of the crate: each uses only files before it. `lib.rs` joins them.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
     "types",
     "errors",
+    "bytes",
     "values",
     "max_memory",
     "options",

@@ -246,7 +246,7 @@ fn assert_accepted(option: TokenStream) {
                 assert!(number.base10_parse().is_ok_and(|number: u32| number > 0 && number <= most), "{option}");
             }
             Some(Lit::Str(text)) if matches!(takes, Takes::MaxMemory) => {
-                assert!(max_memory::is_bytes(&text.value()), "{option}");
+                assert!(bytes::is_bytes(&text.value()), "{option}");
             }
             _ => {}
         }
