@@ -189,13 +189,15 @@ impl<T, E> FallibleInputOutput for Result<T, E> {}
 #[diagnostic::on_unimplemented(
     message = "the input's error `{Self}` can't become the error of this `#[batched]` function",
     label = "an error of this input can't become an error of the function",
-    note = "with `fallible_input` an error of the input becomes the function's by `Into`, on a worker thread: so it must be `Send` too"
+    note = "with `fallible_input` an error of the input becomes the function's by `Into`, on a worker thread: so it must be `Send`, \
+            and the function's error must be `From<{Self}>`, as `Box<dyn Error + Send + Sync>` is of most errors"
 )]
 pub trait InputError<R>: Send {
     /// The result of the missing item.
     fn into_result(self) -> R;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E, N: Into<E> + Send> InputError<Result<T, E>> for N {
     #[inline]
     fn into_result(self) -> Result<T, E> {

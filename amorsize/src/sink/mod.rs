@@ -132,8 +132,9 @@ use crate::output::batch::Batch;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no sink for results of the type `{R}`",
     label = "this does not take these results",
-    note = "`JsonLines` and `Parquet` take results that are `serde::Serialize`; a closure that takes batches is for \
-            `for_each_batch` or `try_for_each_batch`; of a type of your own implement `amorsize::sink::Sink`"
+    note = "to write a file, give `JsonLines::new(\"out.jsonl\")` of `amorsize::sink`, or `Parquet`, with results that are \
+            `serde::Serialize`; a closure that takes batches is for `for_each_batch` or `try_for_each_batch`; of a type of \
+            your own implement `amorsize::sink::Sink`"
 )]
 pub trait Sink<R> {
     /// The reason why a batch could not be stored.
@@ -385,6 +386,7 @@ pub trait Sink<R> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<R, S: Sink<R> + ?Sized> Sink<R> for &mut S {
     type Error = S::Error;
 

@@ -88,8 +88,8 @@ impl<K: Hash> HashedKey for K {}
 #[diagnostic::on_unimplemented(
     message = "a run that goes on in a later process can't tell whether `{Self}` is still the same: it is not `Hash`",
     label = "this shared parameter is not `Hash`",
-    note = "results depend on a shared parameter, so its hash is kept with them: derive or implement `Hash` for it; or, where they \
-            don't depend on it, name it in the attribute: `ignore(name)`"
+    note = "results depend on a shared parameter, so its hash is kept with them: derive or implement `Hash` for it; of an `f64` \
+            pass its `to_bits()`; or, where they don't depend on it, name it in the attribute: `ignore(name)`"
 )]
 pub trait HashedShared {
     #[doc(hidden)]
