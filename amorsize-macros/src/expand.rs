@@ -1,4 +1,4 @@
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -424,12 +424,17 @@ fn type_of(takes: Takes, options: &Options) -> TokenStream {
 fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenStream {
     let span = value.span();
     let (start, end) = (before(span), after(span));
+    let value = unlinted(value);
+    // rustc reports a foreign type at the value, and an unforeseen one at this name as well.
+    let checked = Ident::new("checked", here(span));
     if let Some(ty) = takes.typed() {
         let traits = options.traits(start);
         let judge = format_ident!("{ty}Value", span = start);
-        // rustc reports a foreign type at the value, and an unforeseen one at this name as well.
-        let checked = Ident::new("checked", here(span));
         return quote_spanned!(end=> #traits::#judge::of(#value).#checked());
+    }
+    if let Takes::Directory = takes {
+        let (traits, refusal) = (options.traits(start), format!("`{key}` must not be empty"));
+        return quote_spanned!(end=> #traits::DirectoryValue::of(#value, #refusal).#checked());
     }
     let private = options.private(start);
     let given = Ident::new("value", here(end));
@@ -441,14 +446,22 @@ fn judged(key: &Ident, takes: Takes, value: &Expr, options: &Options) -> TokenSt
             (number, quote_spanned!(end=> #private::count(#given, #refusal)))
         }
         Takes::Threads => (number, quote_spanned!(end=> #private::threads(#given))),
-        Takes::Directory => {
-            let refusal = format!("`{key}` must not be empty");
-            let text = quote_spanned!(last=> &'static #colons core::primitive::str);
-            (text, quote_spanned!(end=> #private::directory(#given, #refusal)))
-        }
-        _ => return value.to_token_stream(),
+        _ => return value,
     };
     quote_spanned!(last=> { let #given: #ty = #value; #judge })
+}
+
+/// The value with its braces, if it has some, as ours. As the user's they would cause a warning
+/// where the value is an argument.
+fn unlinted(value: &Expr) -> TokenStream {
+    let tokens = value.to_token_stream().into_iter().map(|token| match token {
+        TokenTree::Group(mut group) if group.delimiter() == Delimiter::Brace && matches!(value, Expr::Block(_)) => {
+            group.set_span(here(group.span()));
+            TokenTree::Group(group)
+        }
+        token => token,
+    });
+    tokens.collect()
 }
 
 /// True if an expression needs the function's generic parameters, which a constant doesn't have.

@@ -93,18 +93,6 @@ pub const fn count(value: usize, refusal: &str) -> usize {
     value
 }
 
-/// Checks a constant path.
-///
-/// # Panics
-///
-/// If it is empty, with `refusal`. The compiler reports this at the constant.
-#[track_caller]
-#[must_use]
-pub const fn directory(path: &'static str, refusal: &str) -> &'static str {
-    assert!(!path.is_empty(), "{}", refusal);
-    path
-}
-
 /// The run with the code of its function. (Without the feature `durable` nothing reads it. Cargo
 /// can still build the attribute with that feature, if a build script's amorsize has it.)
 #[cfg_attr(not(feature = "durable"), expect(unused_variables, reason = "nothing reads the code"))]

@@ -15,8 +15,8 @@ pub use crate::durable::{Codec, StoredResult};
 pub use array::{ArrayResult, EncodeItem, KnownLength, KnowsInput};
 #[cfg(feature = "durable")]
 pub use durable::{
-    DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant, MaxDiskValue, SpilledResult,
-    StoredOutput, VersionConstant, VersionOption, VersionValue,
+    DirectoryConstant, DirectoryValue, DiskOption, HashedItem, HashedKey, HashedShared, KnowsItems, MaxDiskConstant,
+    MaxDiskValue, SpilledResult, StoredOutput, VersionConstant, VersionOption, VersionValue,
 };
 
 pub use super::then::{Follows, Joins, Pipes, StageError, StageOfItemsAlone};

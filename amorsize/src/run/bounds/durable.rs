@@ -1,6 +1,7 @@
 //! The traits that a durable run asks of types.
 
 use std::hash::Hash;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -230,6 +231,43 @@ macro_rules! version_constants {
 
 version_constants!(u8 u16 u32 u64 usize);
 
+/// A const expression given as a directory in the attribute, and the text that refuses an empty one.
+#[derive(Debug)]
+pub struct DirectoryValue<T>(T, &'static str);
+
+/// A type of constants that the attribute takes as a directory.
+#[diagnostic::on_unimplemented(
+    message = "a directory in the attribute can't be of the type `{Self}`",
+    label = "this is no text",
+    note = "use a text such as \"runs/thumbs\"; a path that is made at run time goes to the method of the run: \
+            `.checkpoint(path)`, `.journal(path)` or `.spill_dir(path)`"
+)]
+pub trait DirectoryConstant {}
+
+#[diagnostic::do_not_recommend]
+impl DirectoryConstant for &str {}
+
+impl<T: DirectoryConstant> DirectoryValue<T> {
+    /// Takes the value to check.
+    pub const fn of(value: T, refusal: &'static str) -> Self {
+        Self(value, refusal)
+    }
+}
+
+impl DirectoryValue<&'static str> {
+    /// Checks the path at compile time.
+    ///
+    /// # Panics
+    ///
+    /// When it is empty, which the compiler reports at the expression.
+    #[must_use]
+    #[track_caller]
+    pub const fn checked(self) -> &'static str {
+        assert!(!self.0.is_empty(), "{}", self.1);
+        self.0
+    }
+}
+
 /// A const expression given as `max_disk` in the attribute.
 #[derive(Debug)]
 pub struct MaxDiskValue<T>(T);
@@ -283,6 +321,8 @@ impl MaxDiskValue<&str> {
 }
 
 refused! {
+    DirectoryValue: u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 bool char String PathBuf &Path
+        => &'static str;
     VersionValue: u128 i8 i16 i32 i64 i128 isize f32 f64 bool char String => Version;
     MaxDiskValue: u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 bool char String => ByteSize;
 }
