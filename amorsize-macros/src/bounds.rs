@@ -11,7 +11,7 @@ use crate::at_fault;
 use crate::normalize::Normalized;
 use crate::options::Options;
 use crate::spans;
-use crate::types::{EachLifetime, Met, arguments, bare, is_named, last_segment, lifetimes, paths, text};
+use crate::types::{EachLifetime, Met, bare, lifetimes, paths, text, transparent_arguments};
 
 /// The generic parameters of the wrapper: those of the function, with the bounds that a run needs
 /// beyond those of the function.
@@ -58,8 +58,7 @@ fn of_durable(function: &Normalized, needed: &mut Needed) {
         needed.walk(&shared.ty, "Hash");
     }
     if options.has("checkpoint") {
-        let value = options.on_error.as_ref().and_then(|_| arguments(last_segment(&function.output)?).next());
-        let stored = value.unwrap_or(&function.output);
+        let stored = options.stored(&function.output);
         needed.walk(stored, "Serialize");
         needed.walk(stored, "DeserializeOwned");
     }
@@ -115,10 +114,6 @@ impl Bounds<'_> {
     }
 }
 
-/// Types that functions take and return most, and that implement `Send`, `Sync` and `Clone` if
-/// their arguments do. A bound on the argument is shorter to read, in the docs and in messages.
-const TRANSPARENT: [&str; 4] = ["Box", "Option", "Result", "Vec"];
-
 /// The types that need a bound.
 struct Needed {
     parameters: Parameters,
@@ -146,10 +141,9 @@ impl Needed {
             Type::Tuple(tuple) => tuple.elems.iter().for_each(|ty| self.walk(ty, need)),
             Type::Array(array) => self.walk(&array.elem, need),
             Type::Slice(slice) => self.walk(&slice.elem, need),
-            Type::Path(path) if paths(ty).iter().any(|ident| self.parameters.contain(ident)) => {
-                let transparent = path.qself.is_none() && is_named(ty, &TRANSPARENT);
-                match last_segment(ty).filter(|_| transparent) {
-                    Some(last) => arguments(last).for_each(|ty| self.walk(ty, need)),
+            Type::Path(_) if paths(ty).iter().any(|ident| self.parameters.contain(ident)) => {
+                match transparent_arguments(ty) {
+                    Some(arguments) => arguments.for_each(|ty| self.walk(ty, need)),
                     // No bound makes up for it: the constructor refuses the type where it stands.
                     None if at_fault::is_itself(ty, need) => {}
                     None => self.add(ty, need),

@@ -2,11 +2,12 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Lit, Path, Token, parse_quote_spanned};
+use syn::{Expr, Lit, Path, Token, Type, parse_quote_spanned};
 
 use crate::bytes;
 use crate::errors::{Errors, Mistake, error, mistake, nearest};
 use crate::max_memory;
+use crate::types::{arguments, last_segment};
 use crate::values::{self, Value};
 
 /// The options in the parentheses of the attribute, as far as they could be read.
@@ -229,6 +230,13 @@ impl Options {
     /// the same.
     pub(crate) fn keeps(&self) -> bool {
         self.has("checkpoint") || self.has("journal")
+    }
+
+    /// The part of a function's output that a checkpoint stores. A policy keeps the error of a
+    /// `Result`.
+    pub(crate) fn stored<'t>(&self, output: &'t Type) -> &'t Type {
+        let value = self.on_error.as_ref().and_then(|_| arguments(last_segment(output)?).next());
+        value.unwrap_or(output)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -12,7 +12,7 @@ use crate::at_fault::is_no_result;
 use crate::code;
 use crate::errors::{Errors, nearest};
 use crate::options::Options;
-use crate::types::{bare, reference, text};
+use crate::types::{bare, last_segment, reference, text, transparent_arguments};
 
 /// The annotated function, as the user wrote it. Its body stays unparsed: rustc reports its
 /// mistakes best.
@@ -67,6 +67,7 @@ impl Function {
         refuse_options(&sig.ident, receiver.as_ref(), options, refusals);
         refuse_ignored(receiver.as_ref(), item.as_ref(), &shared, options, refusals);
         refuse_no_result(&sig, options, refusals);
+        refuse_borrowed_result(&sig.output, options, refusals);
         let bodiless = body.clone().into_iter().next().is_none_or(|token| token.to_string() == ";");
         if bodiless {
             refusals.at(
@@ -388,6 +389,35 @@ fn refuse_no_result(sig: &Signature, options: &Options, refusals: &mut Errors) {
         ReturnType::Default => refusals.at(&sig.ident, what, help),
         ReturnType::Type(_, ty) if is_no_result(ty) => refusals.at(ty, what, help),
         ReturnType::Type(..) => {}
+    }
+}
+
+/// Refuses a checkpoint of results that are seen to be borrowed. rustc would mark the whole
+/// attribute, with a lifetime that the user did not write.
+fn refuse_borrowed_result(output: &ReturnType, options: &Options, refusals: &mut Errors) {
+    let ReturnType::Type(_, ty) = output else { return };
+    if let Some(borrowed) = borrowed_part(options.stored(ty)).filter(|_| options.has("checkpoint")) {
+        refusals.at(
+            borrowed,
+            "`checkpoint` can't store a result that is borrowed",
+            "return an owned value, such as `String` for `&str`; or use `journal`, which stores no results",
+        );
+    }
+}
+
+/// A reference that a result consists of.
+fn borrowed_part(ty: &Type) -> Option<&Type> {
+    match bare(ty) {
+        // A type of the user's own can be read back by a reference to what lives for ever.
+        Type::Reference(TypeReference { lifetime: Some(lifetime), elem, .. })
+            if lifetime.ident == "static" && last_segment(elem).is_some_and(|last| last.ident != "str") =>
+        {
+            None
+        }
+        ty @ Type::Reference(_) => Some(ty),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(borrowed_part),
+        Type::Array(array) => borrowed_part(&array.elem),
+        ty => transparent_arguments(ty)?.find_map(borrowed_part),
     }
 }
 

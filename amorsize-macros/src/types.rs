@@ -49,6 +49,18 @@ pub(crate) fn arguments(segment: &PathSegment) -> impl Iterator<Item = &Type> {
     })
 }
 
+/// Types that functions take and return most, and that implement a trait such as `Send`, `Clone` or
+/// `Hash` if their arguments do. A bound on the argument is shorter to read, in the docs and in
+/// messages.
+const TRANSPARENT: [&str; 4] = ["Box", "Option", "Result", "Vec"];
+
+/// The arguments of such a type; `None` for any other.
+pub(crate) fn transparent_arguments(ty: &Type) -> Option<impl Iterator<Item = &Type>> {
+    let Type::Path(path) = bare(ty) else { return None };
+    let is_transparent = path.qself.is_none() && is_named(ty, &TRANSPARENT);
+    last_segment(ty).filter(|_| is_transparent).map(arguments)
+}
+
 /// The first identifier of each path in a type.
 pub(crate) fn paths(ty: &Type) -> Vec<Ident> {
     let mut paths = Vec::new();
