@@ -50,7 +50,7 @@ pub(crate) fn stated(function: &Normalized) -> Generics {
 /// Adds the bounds that a run needs if it keeps what it finishes.
 fn of_durable(function: &Normalized, needed: &mut Needed) {
     let options = function.options;
-    if !options.has("key") {
+    if !options.states_key {
         needed.walk(&function.item, "Hash");
     }
     // `self` may be of a type without parameters, and rustc would report a false bound on it.

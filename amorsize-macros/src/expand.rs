@@ -154,10 +154,10 @@ fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, sett
         run = quote!(#private::without_mark(#run.#key(#value)));
     }
     if let Some((kept, directory)) = &settings.keeps {
-        let hash = match (&settings.key, input_error) {
-            (Some(_), _) => quote!(::core::option::Option::None),
-            (None, Some(input_error)) => quote!(<#item as #traits::HashedItem>::hash_if_given::<#input_error>()),
-            (None, None) => quote!(<#item as #traits::HashedItem>::hash()),
+        let hash = match input_error {
+            _ if options.states_key => quote!(::core::option::Option::None),
+            Some(input_error) => quote!(<#item as #traits::HashedItem>::hash_if_given::<#input_error>()),
+            None => quote!(<#item as #traits::HashedItem>::hash()),
         };
         let codec = (kept == "checkpoint").then(|| {
             let krate = options.krate(Span::call_site());

@@ -23,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) on_error: Option<TokenStream>,
     /// True if the items are `Result`s.
     pub(crate) fallible_input: bool,
+    /// True if there is a key, even one that was refused.
+    pub(crate) states_key: bool,
     /// Shared parameters that results don't depend on, without `r#`.
     pub(crate) ignored: Vec<Ident>,
     /// All tokens of the options, for the names in them.
@@ -138,6 +140,7 @@ impl Options {
             );
         }
         seen.push(name);
+        self.states_key |= matches!(takes, Takes::Key);
         if let Takes::Ignore = takes {
             self.ignored = parse_ignored(input, &key)?;
             return Ok(());
@@ -203,6 +206,10 @@ impl Options {
                 return Err(mistake("`key` takes a function of the item", help));
             }
         };
+        // It is refused already, and the runtime lacks its method.
+        if takes.is_durable() && !cfg!(feature = "durable") {
+            return Ok(());
+        }
         let value = known.map_or_else(|| Value::Constant(value.clone()), Value::Known);
         self.settings.push(Setting { key, takes, value });
         Ok(())
