@@ -13,12 +13,17 @@ use crate::errors::{Mistake, mistake};
 pub(crate) fn refuse(key: &str, text: &str, example: &str) -> Result<(), Mistake> {
     let why = match fault(text) {
         None => return Ok(()),
-        Some(NoBytes::Number) => "it does not begin with a number".to_owned(),
+        Some(NoBytes::Number) => match number_and_unit(text).0 {
+            "" => "it does not begin with a number".to_owned(),
+            number => format!("`{number}` is no number"),
+        },
         Some(NoBytes::Unit("")) => "it has no unit".to_owned(),
+        Some(NoBytes::Unit(unit)) if unit.starts_with(',') => "a number has a point, and no comma".to_owned(),
         Some(NoBytes::Unit(unit)) => format!("`{unit}` is no unit of bytes"),
     };
     let units: Vec<&str> = UNITS.iter().rev().map(|(_, name)| *name).collect();
-    let help = format!("write a number and one of {}, such as `{example:?}`", units.join(", "));
+    let fraction = if key == "max_memory" { "; or a fraction of the available memory, such as `0.5`" } else { "" };
+    let help = format!("write a number and one of {}, such as `{example:?}`{fraction}", units.join(", "));
     Err(mistake(format!("`{key}` can't be {text:?}: {why}"), help))
 }
 
@@ -50,6 +55,8 @@ mod tests {
             ("1e3MB", "`e3MB` is no unit of bytes"),
             ("20 %", "`%` is no unit of bytes"),
             ("12.5", "it has no unit"),
+            ("1,5GB", "a number has a point, and no comma"),
+            ("1.2.3MB", "`1.2.3` is no number"),
             ("lots", "it does not begin with a number"),
             ("-1MiB", "it does not begin with a number"),
             ("", "it does not begin with a number"),

@@ -12,7 +12,7 @@ use crate::at_fault::is_no_result;
 use crate::code;
 use crate::errors::{Errors, nearest};
 use crate::options::Options;
-use crate::types::{bare, last_segment, reference, text, transparent_arguments};
+use crate::types::{arguments, bare, last_segment, reference, text, transparent_arguments};
 
 /// The annotated function, as the user wrote it. Its body stays unparsed: rustc reports its
 /// mistakes best.
@@ -396,7 +396,17 @@ fn refuse_no_result(sig: &Signature, options: &Options, refusals: &mut Errors) {
 /// attribute, with a lifetime that the user did not write.
 fn refuse_borrowed_result(output: &ReturnType, options: &Options, refusals: &mut Errors) {
     let ReturnType::Type(_, ty) = output else { return };
-    if let Some(borrowed) = borrowed_part(options.stored(ty)).filter(|_| options.has("checkpoint")) {
+    if !options.has("checkpoint") {
+        return;
+    }
+    let value = match last_segment(ty) {
+        // A policy may keep the error.
+        Some(last) if last.ident == "Result" => arguments(last).next(),
+        // The value of an alias may be any of its arguments, or none.
+        _ if options.on_error.is_some() => None,
+        _ => Some(&**ty),
+    };
+    if let Some(borrowed) = value.and_then(borrowed_part) {
         refusals.at(
             borrowed,
             "`checkpoint` can't store a result that is borrowed",
@@ -405,16 +415,14 @@ fn refuse_borrowed_result(output: &ReturnType, options: &Options, refusals: &mut
     }
 }
 
-/// A reference that a result consists of.
+/// A reference that a result consists of, and that can't be read back. References to a type of the
+/// user's own can be: to a value that lives for ever.
 fn borrowed_part(ty: &Type) -> Option<&Type> {
     match bare(ty) {
-        // A type of the user's own can be read back by a reference to what lives for ever.
-        Type::Reference(TypeReference { lifetime: Some(lifetime), elem, .. })
-            if lifetime.ident == "static" && last_segment(elem).is_some_and(|last| last.ident != "str") =>
-        {
-            None
-        }
-        ty @ Type::Reference(_) => Some(ty),
+        ty @ Type::Reference(TypeReference { elem, .. }) => match bare(elem) {
+            Type::Slice(_) | Type::Tuple(_) => Some(ty),
+            elem => last_segment(elem).filter(|last| last.ident == "str").map(|_| ty),
+        },
         Type::Tuple(tuple) => tuple.elems.iter().find_map(borrowed_part),
         Type::Array(array) => borrowed_part(&array.elem),
         ty => transparent_arguments(ty)?.find_map(borrowed_part),

@@ -98,7 +98,8 @@
 //!
 //! # How a run goes
 //!
-//! A picture by [`Report::to_svg`](Report#method.to_svg): the example `photos`, 2.1 GiB of pixels through 256 MiB.
+//! A picture by [`Report::to_svg`](Report#method.to_svg): the example `photos`, 2.1 GiB of pixels
+//! through 256 MiB.
 //!
 #![doc = include_str!("guide/run.svg")]
 

@@ -1,17 +1,20 @@
 //! The part of a durable run that all its threads share. It keeps finished items, and says why the
 //! run must stop.
 
-use crate::report::totals::KeptFigures;
+mod writer_state;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::writer_state::WriterState;
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
+use crate::report::totals::KeptFigures;
 use crate::store::{Encoded, ItemsHash, Kind, Writer};
 use crate::units::by_index::ranges;
 
@@ -23,8 +26,6 @@ pub(crate) struct Keeper {
     writer: Mutex<Option<Arc<Writer>>>,
     /// The hashes of items, with their credit. A journal keeps them until the sink has the results.
     hashes: Mutex<(Hashes, Credit)>,
-    /// True if the run must stop.
-    has_failed: AtomicBool,
     why: Mutex<Option<Ended>>,
     /// Set once a writer failed. Results that it did not write are missing in the store.
     lost: Mutex<Option<Lost>>,
@@ -35,8 +36,7 @@ pub(crate) struct Keeper {
     restored: Box<[Range<usize>]>,
     places: Mutex<Places>,
     told: Mutex<KeptFigures>,
-    /// The credit of results that are encoded and not written.
-    held: Mutex<Credit>,
+    state: Arc<WriterState>,
 }
 
 /// The keeper of a run, if it has one. Without the feature it is empty, and is never asked.
@@ -92,14 +92,16 @@ impl Keeper {
             kind,
             writer: Mutex::default(),
             hashes: Mutex::new((Hashes::default(), Credit::take(ledger, 0))),
-            has_failed: AtomicBool::new(false),
             why: Mutex::default(),
             lost: Mutex::default(),
             lacks_any: AtomicBool::new(false),
             restored,
             places: Mutex::default(),
             told: Mutex::new(told),
-            held: Mutex::new(Credit::take(ledger, 0)),
+            state: Arc::new(WriterState {
+                held: Mutex::new(Credit::take(ledger, 0)),
+                has_failed: AtomicBool::new(false),
+            }),
         }
     }
 
@@ -146,7 +148,7 @@ impl Keeper {
             let _ = self.stop_writer(writer);
         }
         if lock(&self.lost).is_some() && lock(&self.why).is_none() {
-            self.has_failed.store(false, Ordering::Relaxed);
+            self.state.has_failed.store(false, Ordering::Relaxed);
         }
     }
 
@@ -183,7 +185,7 @@ impl Keeper {
     /// True if the run must stop. [`why`](Self::why) says why.
     #[inline]
     pub(crate) fn has_failed(&self) -> bool {
-        self.has_failed.load(Ordering::Relaxed)
+        self.state.has_failed.load(Ordering::Relaxed)
     }
 
     /// Stops the run with an error, unless it stops for another one.
@@ -201,21 +203,14 @@ impl Keeper {
                 Some(why)
             }
         };
-        self.has_failed.store(true, Ordering::Relaxed);
+        self.state.has_failed.store(true, Ordering::Relaxed);
         if let Some(Ended::Panic(payload)) = unwanted {
             crate::error::failure::discard(payload);
         }
     }
 
-    /// Gives back bytes that were written. 0 tells that writing failed.
-    pub(super) fn given(&self, bytes: u64) {
-        let mut held = lock(&self.held);
-        let left = held.bytes().saturating_sub(bytes);
-        held.resize(left);
-        drop(held);
-        if bytes == 0 {
-            self.has_failed.store(true, Ordering::Relaxed);
-        }
+    pub(super) fn state(&self) -> Arc<WriterState> {
+        Arc::clone(&self.state)
     }
 
     /// The error that ended the run for good, if one did.
@@ -238,7 +233,7 @@ impl Keeper {
             Some(panic) => {
                 drop(why);
                 if self.writer().is_none_or(|writer| writer.failure().is_none()) {
-                    self.has_failed.store(false, Ordering::Relaxed);
+                    self.state.has_failed.store(false, Ordering::Relaxed);
                 }
                 return Some(panic);
             }
@@ -307,7 +302,7 @@ impl Keeper {
         }
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
         let put = |encoded: Encoded| {
-            lock(&self.held).grow(encoded.memory());
+            lock(&self.state.held).grow(encoded.memory());
             writer.put(encoded);
         };
         let mut encoded = from(first);
@@ -361,7 +356,7 @@ impl Keeper {
 
     /// Waits until everything is written, and says if there was anything to write.
     pub(crate) fn wait_until_written(&self) -> bool {
-        if lock(&self.held).bytes() == 0 {
+        if lock(&self.state.held).bytes() == 0 {
             return false;
         }
         self.writer().inspect(|writer| writer.wait_until_written()).is_some()

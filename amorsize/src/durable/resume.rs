@@ -385,15 +385,11 @@ impl Kept {
         if self.keeper.has_writer() {
             return Ok(());
         }
-        let keeper = Arc::downgrade(&self.keeper);
+        let state = self.keeper.state();
         let settings = Settings {
             max_disk: durable.max_disk().map(crate::ByteSize::as_u64),
             used: self.keeper.used(),
-            on_given: Box::new(move |bytes| {
-                if let Some(keeper) = keeper.upgrade() {
-                    keeper.given(bytes);
-                }
-            }),
+            on_given: Box::new(move |bytes| state.given(bytes)),
             ..Settings::new(self.most_held)
         };
         self.keeper.set_writer(self.store.writer(settings)?);

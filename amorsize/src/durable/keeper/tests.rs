@@ -67,16 +67,9 @@ impl Scratch {
     }
 
     fn begin_writing(&self, kind: Kind, keeper: &Arc<Keeper>, max_disk: Option<u64>) {
-        let told = Arc::downgrade(keeper);
-        let settings = Settings {
-            on_given: Box::new(move |bytes| {
-                if let Some(keeper) = told.upgrade() {
-                    keeper.given(bytes);
-                }
-            }),
-            max_disk,
-            ..Settings::new(u64::MAX)
-        };
+        let state = keeper.state();
+        let settings =
+            Settings { on_given: Box::new(move |bytes| state.given(bytes)), max_disk, ..Settings::new(u64::MAX) };
         keeper.set_writer(self.store(kind).writer(settings).unwrap());
     }
 }
@@ -112,6 +105,31 @@ fn results_that_a_policy_takes_out_hold_no_bytes() {
     keeper.end(1003, false).unwrap();
     assert_eq!(ledger.held(), ByteSize::ZERO);
     assert!(scratch.store(Kind::Checkpoint).done().iter().map(|done| (done.first, done.items)).eq([(1001, 1)]));
+}
+
+/// The writer's thread must own no part of the keeper, even while it gives bytes back: it would
+/// wait for its own end, and the directory would be in use after the run is gone.
+#[test]
+fn a_keeper_that_is_dropped_while_bytes_are_given_back_waits_for_its_writer() {
+    let (scratch, ledger) = (Scratch::new("given"), Ledger::new(ByteSize::mib(1)));
+    let clock = Clock::standing();
+    let _entered = clock.enter();
+    let keeper = scratch.keeper(Kind::Checkpoint, &ledger);
+    note(&keeper, 2);
+    keeper.keep(|_| false, |encoded: &mut Encoded, item, result: &u64| Some(encoded.push(item, result)), 0, &[1, 2]);
+    let state = keeper.state();
+    let held = lock(&state.held);
+    clock.pass(Duration::from_secs(1));
+    let segment = scratch.0.join("000001.amz");
+    // The header comes first, and then the frame with the results.
+    while std::fs::metadata(&segment).map_or(0, |file| file.len()) < 100 {
+        std::thread::yield_now();
+    }
+    let dropper = std::thread::spawn(move || drop(keeper));
+    drop(held);
+    dropper.join().unwrap();
+    assert_eq!(ledger.held(), ByteSize::ZERO);
+    assert_eq!(scratch.store(Kind::Checkpoint).items(), 2);
 }
 
 #[test]

@@ -246,6 +246,8 @@ pub trait DirectoryConstant {}
 
 #[diagnostic::do_not_recommend]
 impl DirectoryConstant for &str {}
+#[diagnostic::do_not_recommend]
+impl DirectoryConstant for &&str {}
 
 impl<T: DirectoryConstant> DirectoryValue<T> {
     /// Takes the value to check.
@@ -265,6 +267,19 @@ impl DirectoryValue<&'static str> {
     pub const fn checked(self) -> &'static str {
         assert!(!self.0.is_empty(), "{}", self.1);
         self.0
+    }
+}
+
+impl DirectoryValue<&'static &'static str> {
+    /// Checks the path, as that of a text.
+    ///
+    /// # Panics
+    ///
+    /// When it is empty, which the compiler reports at the expression.
+    #[must_use]
+    #[track_caller]
+    pub const fn checked(self) -> &'static str {
+        DirectoryValue::<&'static str>(*self.0, self.1).checked()
     }
 }
 
