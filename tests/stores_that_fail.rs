@@ -215,7 +215,7 @@ fn inside_files_may_grow_no_more() {
     let calls = Calls::default();
     let (_, error) = until_it_fails(run(&folder.join("run"), &calls));
     assert_eq!(kind_of(&error), io::ErrorKind::FileTooLarge);
-    assert!(error.to_string().contains("; allow this process larger files, and the same call goes on"), "{error}");
+    assert!(error.to_string().contains("; free space, and the same call goes on"), "{error}");
 }
 
 #[test]

@@ -85,11 +85,8 @@ fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
         PermissionDenied | ReadOnlyFilesystem => {
             "allow this user to write there, and the same call goes on from what is written; or use another directory"
         }
-        StorageFull | QuotaExceeded => {
+        StorageFull | QuotaExceeded | FileTooLarge => {
             "free space, and the same call goes on from what is written; or use another directory"
-        }
-        FileTooLarge => {
-            "allow this process larger files, and the same call goes on from what is written; or use another directory"
         }
         _ => "mend that, and the same call goes on from what is written; or use another directory",
     }

@@ -335,7 +335,7 @@ impl Partial {
 /// An error of the system about a sink's file, with what can be done about it. A cause of our own
 /// says that itself.
 fn refused(path: &Path, operation: &'static str, error: &io::Error, needed: Option<u64>) -> Error {
-    use io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{FileTooLarge, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
 
     let mut cause = error.to_string();
     if !cause.contains("; ") {
@@ -348,7 +348,7 @@ fn refused(path: &Path, operation: &'static str, error: &io::Error, needed: Opti
                 "allow this user to write there, or give the sink another path, unless a journal knows this one"
             }
             (_, "synced") => "nobody knows what the disk has: begin anew, or make the same call if it has a journal",
-            (StorageFull | QuotaExceeded, _) => {
+            (StorageFull | QuotaExceeded | FileTooLarge, _) => {
                 "free space, and the same sink goes on; with a journal the same call does"
             }
             _ => "mend that, and the same sink goes on; with a journal the same call does",

@@ -250,7 +250,7 @@ fn a_file_that_may_grow_no_more_is_an_error_and_what_fits_is_kept() {
         let error = until_it_fails(store.writer(Settings::new(1)).unwrap());
         let path = directory.join("000001.amz").display().to_string();
         assert_eq!(refused(&error), (path, "written", io::ErrorKind::FileTooLarge));
-        assert!(error.to_string().contains("; allow this process larger files, and the same call goes on"), "{error}");
+        assert!(error.to_string().contains("; free space, and the same call goes on"), "{error}");
         return;
     }
     let scratch = Scratch::new();
