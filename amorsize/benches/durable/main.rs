@@ -24,8 +24,10 @@ use amorsize::process_in_batches;
 use amorsize_bench::{Arguments, Peak, calibrate, child, child_arguments, median, numbers, processor_time, work};
 use folder::Folder;
 
-/// Calls of 10 us, 0.4 s in all. The resumed runs pass over the same number.
-const ITEMS: u64 = 40_000;
+/// Calls of 10 us, 2 s in all, so that a run's syncs, one a second, are among what is measured.
+/// Beginning and ending a run that keeps its results takes some milliseconds whatever its length.
+/// The resumed runs pass over the same number.
+const ITEMS: u64 = 200_000;
 /// Results of 1 MiB: 128 MiB on disk.
 const LARGE_ITEMS: u64 = 128;
 /// The calls of `LARGE_ITEMS` take 300 us, about the time that filling 1 MiB takes.
