@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use amorsize::{Batched, Progress, process_in_batches};
+use amorsize::{Batched, Progress, batched, process_in_batches};
 use folder::Folder;
 use interview::interview;
 use proptest::prelude::*;
@@ -183,4 +183,49 @@ proptest! {
         }
         prop_assert_eq!(calls.into_inner() as u64, lengths.last().copied().unwrap_or(0));
     }
+}
+
+/// `f64` is not `Hash`.
+struct Photo {
+    id: u64,
+    exposure: f64,
+}
+
+fn photos(items: u64) -> impl Iterator<Item = Photo> {
+    (0..items).map(|id| Photo { id, exposure: id as f64 })
+}
+
+#[batched(key = |photo: &Photo| photo.id)]
+fn stops(photo: Photo) -> f64 {
+    CALLS.fetch_add(1, Relaxed);
+    2.0 * photo.exposure
+}
+
+#[batched(key = |photo: &Photo| photo.id, on_error = "skip")]
+fn checked(photo: Photo) -> Result<f64, String> {
+    if photo.id == 3 { Err("too dark".into()) } else { Ok(photo.exposure) }
+}
+
+#[batched]
+fn doubled(x: f64) -> f64 {
+    2.0 * x
+}
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn the_key_of_an_attribute_serves_a_directory_that_is_known_later() {
+    let folder = Folder::new("key-of-attribute");
+    let run = |items| stops_batched(photos(items)).checkpoint(folder.file("run")).collect::<Vec<_>>();
+    assert_eq!(run(100).unwrap().len(), 100);
+    assert_eq!(run(110).unwrap()[109], 218.0);
+    assert_eq!(CALLS.load(Relaxed), 110);
+    let others = photos(110).map(|photo| Photo { id: photo.id + 1, ..photo });
+    assert!(stops_batched(others).checkpoint(folder.file("run")).collect::<Vec<_>>().unwrap_err().is_changed());
+    // With a policy, in a pipeline, and by a journal.
+    let kept = || checked_batched(photos(9)).checkpoint(folder.file("checked")).collect::<Vec<_>>().unwrap();
+    assert_eq!((kept().len(), kept().len()), (8, 8));
+    let mut both = stops_batched(photos(9)).then(doubled_batched).checkpoint(folder.file("both"));
+    assert_eq!(both.collect::<Vec<_>>().unwrap()[8], 32.0);
+    stops_batched(photos(9)).journal(folder.file("journal")).for_each_batch(drop).unwrap();
 }

@@ -47,7 +47,13 @@ fn signature(function: &Normalized, generics: &Generics, output: &Type) -> Token
     let Normalized { wrapper, items_type, items, input_error, shared, .. } = function;
     let krate = function.options.krate(Span::call_site());
     let item = taken(function);
-    let policy = policy(function.options).map(|policy| quote!(, #policy));
+    let policy = policy(function.options);
+    let policy = if function.options.states_key {
+        let policy = policy.unwrap_or_else(|| each(&krate));
+        Some(quote!(, #krate::Keyed<#policy>))
+    } else {
+        policy.map(|policy| quote!(, #policy))
+    };
     let attrs = inherited(&function.function.attrs);
     // Any other `allow` would be an error in a crate that forbids the lint.
     let calls_deprecated = attrs.iter().any(|attr| attr.to_string().contains("deprecated"));
@@ -84,6 +90,11 @@ fn taken(function: &Normalized) -> TokenStream {
 fn policy(options: &Options) -> Option<TokenStream> {
     let krate = options.krate(Span::call_site());
     options.on_error.as_ref().map(|policy| quote!(#krate::on_error::#policy))
+}
+
+/// The policy of results that are handed over as they are.
+fn each(krate: &TokenStream) -> TokenStream {
+    quote!(#krate::on_error::Each)
 }
 
 fn doc(function: &Normalized) -> String {
@@ -151,7 +162,7 @@ fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, sett
             Some(input_error) => quote!(#private::key_if_given::<#item, #input_error, _>(#value)),
             None => value.clone(),
         };
-        run = quote!(#private::without_mark(#run.#key(#value)));
+        run = quote!(#run.#key(#value));
     }
     if let Some((kept, directory)) = &settings.keeps {
         let hash = match input_error {
@@ -161,7 +172,7 @@ fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, sett
         };
         let codec = (kept == "checkpoint").then(|| {
             let krate = options.krate(Span::call_site());
-            let policy = policy(options).unwrap_or_else(|| quote!(#krate::on_error::Each));
+            let policy = policy(options).unwrap_or_else(|| each(&krate));
             quote!(, <#output as #traits::StoredOutput<#policy>>::codec())
         });
         run = quote!(#private::#kept(#run, #directory, #hash #codec));

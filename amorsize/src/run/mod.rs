@@ -68,7 +68,8 @@ use crate::policy::on_error::Each;
 /// use amorsize::process_in_batches;
 ///
 /// // Nothing is called yet.
-/// let mut run = process_in_batches(|x: u64| x * x, 0..1000).max_memory("64MiB").batch_size(100);
+/// let run = process_in_batches(|x: u64| x * x, 0..1000);
+/// let mut run = run.max_memory("64MiB").batch_size(100);
 /// // Now it is.
 /// let squares: Vec<u64> = run.collect()?;
 /// assert_eq!(squares[999], 998_001);
