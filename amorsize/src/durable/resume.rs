@@ -79,9 +79,9 @@ impl Known {
         }
     }
 
-    fn next_done(&self, index: u64) -> Option<&Done> {
+    fn next_done(&self, index: u64) -> Option<Done> {
         match self {
-            Self::Store(store) => store.next_done(index),
+            Self::Store(store) => store.next_done(index).copied(),
             #[cfg(feature = "array")]
             Self::Attempts(attempts) => attempts.next_done(index),
         }
@@ -278,7 +278,7 @@ impl<T, R> Resume<T, R> {
             return Some(restored);
         }
         if kept.begun.is_none() {
-            let done = *kept.store.next_done(self.next as u64)?;
+            let done = kept.store.next_done(self.next as u64)?;
             if done.first > self.next as u64 {
                 return None;
             }
