@@ -201,7 +201,7 @@ fn coded(run: &TokenStream, function: &Normalized, version: Option<&TokenStream>
     // The type of an `impl Trait` is in the hands of its parameter alone, so `ignore` leaves out
     // both.
     let ignored: Vec<_> =
-        function.shared.iter().filter(|shared| shared.ignored).flat_map(|shared| paths(&shared.ty)).collect();
+        function.shared.iter().filter(|shared| function.ignores(shared)).flat_map(|shared| paths(&shared.ty)).collect();
     let generics = function.generics.params.iter().map(|parameter| match parameter {
         GenericParam::Const(ConstParam { ident, .. }) => quote!(#told.generic_value(&#ident);),
         GenericParam::Type(TypeParam { ident, .. })

@@ -50,8 +50,6 @@ pub(crate) struct Shared {
     pub(crate) value: Ident,
     /// That of `self` is `&'this Self`.
     pub(crate) ty: Type,
-    /// True if results don't depend on it.
-    pub(crate) ignored: bool,
 }
 
 impl<'f> Normalized<'f> {
@@ -103,10 +101,7 @@ impl<'f> Normalized<'f> {
             let (name, of_lifetime) = variable(given, &mut variables);
             let ty = normalize(&parameter.ty, &of_lifetime);
             let known_as = given.unwrap_or(&name).unraw().to_string();
-            shared.push(Shared { known_as, parameter: quote!(#name: #ty), value: name, ty, ignored: false });
-        }
-        for shared in &mut shared {
-            shared.ignored = options.ignored.iter().any(|ignored| *ignored == shared.known_as);
+            shared.push(Shared { known_as, parameter: quote!(#name: #ty), value: name, ty });
         }
         let items = Ident::new(&free(&mut variables, "items"), Span::mixed_site());
 
@@ -162,7 +157,12 @@ impl<'f> Normalized<'f> {
 
     /// The places of the shared parameters, and those on which results depend.
     pub(crate) fn hashed(&self) -> impl Iterator<Item = (usize, &Shared)> {
-        self.shared.iter().enumerate().filter(|(_, shared)| !shared.ignored)
+        self.shared.iter().enumerate().filter(|(_, shared)| !self.ignores(shared))
+    }
+
+    /// True if results don't depend on it.
+    pub(crate) fn ignores(&self, shared: &Shared) -> bool {
+        self.options.ignored.iter().any(|ignored| *ignored == shared.known_as)
     }
 }
 
@@ -221,7 +221,7 @@ fn normalize_self(receiver: &syn::Receiver, names: &mut Names, lifetimes: &mut L
     // Refused already; the stub takes it as it is.
     let Some((and_token, given, mutability)) = reference else {
         let (parameter, ty) = (receiver.to_token_stream(), parse_quote_spanned!(span=> ()));
-        return Shared { known_as: "self".to_owned(), parameter, value, ty, ignored: false };
+        return Shared { known_as: "self".to_owned(), parameter, value, ty };
     };
     let lifetime = match given {
         Some(lifetime) if lifetime.ident != "_" => {
@@ -233,7 +233,7 @@ fn normalize_self(receiver: &syn::Receiver, names: &mut Names, lifetimes: &mut L
     let parameter = quote_spanned!(span=> #and_token #lifetime #mutability #self_token);
     let elem = parse_quote_spanned!(span=> Self);
     let ty = TypeReference { attrs: Vec::new(), and_token, lifetime: Some(lifetime), mutability: None, elem };
-    Shared { known_as: "self".to_owned(), parameter, value, ty: Type::Reference(ty), ignored: false }
+    Shared { known_as: "self".to_owned(), parameter, value, ty: Type::Reference(ty) }
 }
 
 /// The name of a shared parameter of the wrapper, and the word in the names of its lifetimes.

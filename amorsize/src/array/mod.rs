@@ -25,7 +25,7 @@ pub use self::error::ArrayError;
 pub(crate) use self::input::{Share, Shares};
 pub(crate) use self::parts::Attempts;
 pub use self::results::Results;
-pub(crate) use self::task::{Job, Task, joined};
+pub(crate) use self::task::{Job, Task};
 use crate::report::Report;
 
 /// The outcome of a process of an array job: a task's report, or all results.

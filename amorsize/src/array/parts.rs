@@ -42,7 +42,6 @@ pub(crate) struct Attempts {
     pub(crate) directory: PathBuf,
     pub(super) parts: Vec<String>,
     pub(super) pieces: Vec<Piece>,
-    done: Vec<Done>,
     /// The bytes of the parts of earlier attempts.
     pub(crate) bytes: u64,
     supply: NewParts,
@@ -53,13 +52,11 @@ impl Attempts {
     /// its first damaged frame.
     pub(super) fn read(directory: PathBuf, share: (u64, u64), check: CheckType) -> Result<Self, ArrayError> {
         let supply = NewParts { directory: directory.clone(), made: Arc::default() };
-        let mut attempts =
-            Self { directory, parts: Vec::new(), pieces: Vec::new(), done: Vec::new(), bytes: 0, supply };
+        let mut attempts = Self { directory, parts: Vec::new(), pieces: Vec::new(), bytes: 0, supply };
         for name in names(&attempts.directory)?.into_iter().filter(|name| number_of(name).is_some()) {
             attempts.add(name, share, Some(check))?;
         }
         attempts.sort();
-        attempts.done = attempts.pieces.iter().map(|piece| Done::elsewhere(piece.first, piece.items)).collect();
         Ok(attempts)
     }
 
@@ -145,8 +142,9 @@ impl Attempts {
     }
 
     /// The first of the done items that end behind this index.
-    pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
-        self.done.get(self.done.partition_point(|done| done.end() <= index))
+    pub(crate) fn next_done(&self, index: u64) -> Option<Done> {
+        let piece = self.pieces.get(self.pieces.partition_point(|piece| piece.end() <= index))?;
+        Some(Done::elsewhere(piece.first, piece.items))
     }
 
     /// Begins to write to new parts.

@@ -34,7 +34,6 @@ pub struct Results<R> {
     task: Option<Reading>,
     /// The piece that is read.
     piece: Option<Open<R>>,
-    has_failed: bool,
     gives: PhantomData<fn() -> R>,
 }
 
@@ -65,7 +64,7 @@ struct Open<R> {
 
 impl<R: Serialize + DeserializeOwned> Results<R> {
     pub(super) fn new(directory: Directory, tasks: usize, items: usize) -> Self {
-        Self { directory, tasks, items, next_task: 0, task: None, piece: None, has_failed: false, gives: PhantomData }
+        Self { directory, tasks, items, next_task: 0, task: None, piece: None, gives: PhantomData }
     }
 
     /// The number of items of the input. Each has a result, except those that a policy for errors
@@ -162,11 +161,11 @@ impl<R: Serialize + DeserializeOwned> Results<R> {
     }
 
     fn next_indexed(&mut self) -> Option<Result<(usize, R), ArrayError>> {
-        if self.has_failed {
-            return None;
-        }
         let next = self.read_next().transpose();
-        self.has_failed = matches!(next, Some(Err(_)));
+        if let Some(Err(_)) = next {
+            // Nothing follows.
+            (self.next_task, self.task, self.piece) = (self.tasks, None, None);
+        }
         next
     }
 

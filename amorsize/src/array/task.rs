@@ -16,7 +16,6 @@ use super::parts::Attempts;
 use super::results::Results;
 use super::{Array, ArrayError};
 use crate::memory::source::with_memory_source;
-use crate::report::Report;
 use crate::store::{Identity, Shape};
 use crate::system::cores;
 
@@ -148,13 +147,5 @@ impl Job {
             return Err(ArrayError::Missing { directory: self.path().to_owned(), tasks, missing });
         }
         Ok(Array::Results(Results::new(self.directory, tasks, items)))
-    }
-}
-
-/// The report of all tasks of a process.
-pub(crate) fn joined(before: Option<Report>, next: Report) -> Report {
-    match before {
-        Some(before) => before.and(next),
-        None => next,
     }
 }

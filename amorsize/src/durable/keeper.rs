@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::report::totals::KeptFigures;
-use crate::store::{Encoded, ItemsHash, Kind, Writer};
+use crate::store::{Encoded, ItemsHash, Kind, Store, Writer};
 use crate::units::by_index::ranges;
 
 /// Keeps what a run finishes. See the [module](self).
@@ -57,6 +57,8 @@ impl Handle {
 /// The places of a sink.
 #[derive(Debug, Default)]
 struct Places {
+    /// The place at which the journal ends, until a sink has gone back to it.
+    found: Option<u64>,
     /// The place from which the sink goes on, until there is a writer.
     begins_at: Option<u64>,
     /// True if the sink has places.
@@ -103,6 +105,14 @@ impl Keeper {
                 has_failed: AtomicBool::new(false),
             }),
         }
+    }
+
+    /// Knows the place at which a journal ends, and whether it has items without one.
+    pub(crate) fn with_places_of(mut self, store: &Store) -> Self {
+        let found = store.place();
+        let are_lacking = found.is_none() && !store.done().is_empty();
+        self.places = Mutex::new(Places { found, are_lacking, ..Places::default() });
+        self
     }
 
     pub(crate) fn is_journal(&self) -> bool {
@@ -446,31 +456,36 @@ impl Keeper {
         (places.now, places.last) = (place, place);
     }
 
-    /// Notes the place of a sink that has begun, if it has places. `are_lacking` says that items
-    /// are done that no place was told for.
+    /// Notes the place of a sink that has begun, if it has places.
     ///
     /// # Errors
     ///
-    /// If the sink has places, and lacks these items.
-    pub(crate) fn begin_places(&self, place: Option<u64>, are_lacking: bool) -> Result<(), Error> {
-        if place.is_some() && are_lacking {
+    /// If the sink has places, and lacks items that are done.
+    pub(crate) fn begin_places(&self, place: Option<u64>) -> Result<(), Error> {
+        let mut places = lock(&self.places);
+        if place.is_some() && places.are_lacking {
             return Err(another_sink());
         }
-        let mut places = lock(&self.places);
         places.are_told |= place.is_some();
-        (places.last, places.are_lacking) = (place, are_lacking);
+        places.last = place;
         Ok(())
     }
 
     /// Notes the place to which the sink went back.
     pub(crate) fn go_on_from(&self, place: u64) {
         let mut places = lock(&self.places);
-        (places.are_told, places.begins_at, places.last) = (true, Some(place), Some(place));
+        (places.found, places.are_told) = (None, true);
+        (places.begins_at, places.last) = (Some(place), Some(place));
     }
 
     /// True if the sink has places.
     pub(super) fn has_places(&self) -> bool {
         lock(&self.places).are_told
+    }
+
+    /// The place at which the journal ends, until a sink has gone back to it.
+    pub(crate) fn found_place(&self) -> Option<u64> {
+        lock(&self.places).found
     }
 
     /// The place behind everything that this run's sink has, if it told one.

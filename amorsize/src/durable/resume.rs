@@ -46,8 +46,6 @@ struct Kept {
     keeper: Arc<Keeper>,
     /// The most bytes that may be encoded and not written.
     most_held: u64,
-    place: Option<u64>,
-    is_unplaced: bool,
     /// Items that are done, some of them pulled already.
     begun: Option<(Done, u32, ItemsHash)>,
     /// Results of items that were pulled.
@@ -81,9 +79,9 @@ impl Known {
         }
     }
 
-    fn next_done(&self, index: u64) -> Option<&Done> {
+    fn next_done(&self, index: u64) -> Option<Done> {
         match self {
-            Self::Store(store) => store.next_done(index),
+            Self::Store(store) => store.next_done(index).copied(),
             #[cfg(feature = "array")]
             Self::Attempts(attempts) => attempts.next_done(index),
         }
@@ -145,10 +143,7 @@ impl<T, R> Resume<T, R> {
         (keeper, most_held): (Arc<Keeper>, u64),
         is_error: Option<fn(&T) -> bool>,
     ) -> Self {
-        let place = store.place();
-        let is_unplaced = place.is_none() && !store.done().is_empty();
-        let kept =
-            Some(Kept { store: Known::Store(store), keeper, most_held, place, is_unplaced, begun: None, pulled: None });
+        let kept = Some(Kept { store: Known::Store(store), keeper, most_held, begun: None, pulled: None });
         Self { kept, is_error, ..Self::skipping(durable) }
     }
 
@@ -161,15 +156,7 @@ impl<T, R> Resume<T, R> {
         most_held: u64,
         begins_at: usize,
     ) -> Self {
-        let kept = Some(Kept {
-            store: Known::Attempts(attempts),
-            keeper,
-            most_held,
-            place: None,
-            is_unplaced: false,
-            begun: None,
-            pulled: None,
-        });
+        let kept = Some(Kept { store: Known::Attempts(attempts), keeper, most_held, begun: None, pulled: None });
         Self { kept, begins_at, ..Self::skipping(durable) }
     }
 
@@ -291,7 +278,7 @@ impl<T, R> Resume<T, R> {
             return Some(restored);
         }
         if kept.begun.is_none() {
-            let done = *kept.store.next_done(self.next as u64)?;
+            let done = kept.store.next_done(self.next as u64)?;
             if done.first > self.next as u64 {
                 return None;
             }
@@ -348,19 +335,6 @@ impl<T, R> Resume<T, R> {
     /// Takes the store of a run that has ended.
     pub(crate) fn take_store(&mut self) -> Option<Store> {
         self.kept.take()?.store.into_store()
-    }
-
-    /// The place at which the journal ends, until a sink has gone back to it; and true if items are
-    /// done without a place.
-    pub(crate) fn place(&self) -> (Option<u64>, bool) {
-        self.kept.as_ref().map_or((None, false), |kept| (kept.place, kept.is_unplaced))
-    }
-
-    /// Notes that the sink has gone back to its place.
-    pub(crate) fn forget_place(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.place = None;
-        }
     }
 
     /// The number of items taken so far, and true if the store knows that the input ends there. If

@@ -12,15 +12,17 @@ use crate::units::counted::Counted;
 use crate::units::measured_by::MeasuredBy;
 use crate::units::seconds::Seconds;
 
+mod changed;
 pub(crate) mod failure;
 mod of_text;
 pub(crate) mod outcome;
+#[cfg(feature = "durable")]
 pub(crate) mod stored;
 pub(crate) mod try_error;
 
+pub use changed::Changed;
 pub use failure::{Cause, Failure, Panicked};
 pub use outcome::Outcome;
-pub use stored::Changed;
 pub use try_error::TryError;
 
 /// The reason why a run could not be started or finished.

@@ -1,77 +1,27 @@
 //! The texts of errors about the directory in which a run keeps its finished items.
 
 use std::fmt;
-#[cfg(feature = "durable")]
-use std::{io, path::Path};
+use std::io;
+use std::path::Path;
 
-#[cfg(feature = "durable")]
 use super::ErrorKind;
-#[cfg(feature = "durable")]
 use crate::units::ByteSize;
 
-/// The difference between a run and the one that a directory belongs to, in
-/// [`ErrorKind::CheckpointChanged`](crate::ErrorKind::CheckpointChanged).
-///
-/// # Examples
-///
-/// ```
-/// use amorsize::Changed;
-///
-/// assert_eq!(Changed::Shared(String::from("width")).to_string(), "shared parameter `width`");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Changed {
-    /// The function: its path, or the tokens of its signature and body.
-    Function,
-    /// The option `version`.
-    Version,
-    /// A shared parameter, by its name.
-    Shared(String),
-    /// The type of results, or the shape of a stored result.
-    Result,
-    /// The type of items.
-    Item,
-    /// The width of pointers, or the order of bytes.
-    Platform,
-    /// The format of the files: with results, or only with the finished items.
-    Format,
-}
-
-impl fmt::Display for Changed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Function => f.write_str("function"),
-            Self::Version => f.write_str("`version`"),
-            Self::Shared(name) => write!(f, "shared parameter `{name}`"),
-            Self::Result => f.write_str("type of results"),
-            Self::Item => f.write_str("type of items"),
-            Self::Platform => f.write_str("platform"),
-            Self::Format => f.write_str("format"),
-        }
-    }
-}
-
 /// The file that says which run the results of a directory belong to. Without it they are useless.
-#[cfg(feature = "durable")]
 pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// The extension of the files of results in a directory.
-#[cfg(feature = "durable")]
 pub(crate) const SEGMENT: &str = "amz";
 
 /// The extension of a sink's file until it is finished.
-#[cfg(feature = "durable")]
 pub(crate) const PARTIAL: &str = "partial";
 
 /// The last way out of a directory with results that can't be used. It may have other files, which
 /// must not go with it.
-#[cfg(feature = "durable")]
 const DELETE: &str =
     "use another directory, or delete this one (of a run are `lock`, `manifest.json` and `*.amz` in it)";
 
 /// What can be done about an error of the system.
-#[cfg(feature = "durable")]
 fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{
         AlreadyExists, FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
@@ -92,13 +42,11 @@ fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
     }
 }
 
-#[cfg(feature = "durable")]
 fn is_of_sink(path: &Path) -> bool {
     path.extension() == Some(PARTIAL.as_ref())
 }
 
 /// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
-#[cfg(feature = "durable")]
 pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match kind {
         ErrorKind::CheckpointBusy { directory: file } if is_of_sink(file) => write!(
@@ -175,7 +123,6 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 
 /// An error of the system about a file or a directory. A cause of our own may end with a semicolon
 /// and what the user can do, which then stands in place of the general advice.
-#[cfg(feature = "durable")]
 pub(crate) fn storage(
     path: &Path,
     operation: &'static str,
@@ -194,7 +141,6 @@ pub(crate) fn storage(
 }
 
 /// The error of a run that has written `max_disk` bytes, but for the last `left`.
-#[cfg(feature = "durable")]
 pub(crate) fn over_max_disk(path: &Path, max_disk: u64, needed: u64, left: u64) -> super::Error {
     let [most, more, rest] = [max_disk, needed, left].map(ByteSize::new);
     let cause = format!(
@@ -203,12 +149,12 @@ pub(crate) fn over_max_disk(path: &Path, max_disk: u64, needed: u64, left: u64) 
     storage(path, "written", &io::Error::new(io::ErrorKind::QuotaExceeded, cause), Some(needed), Some(left))
 }
 
-#[cfg(all(test, feature = "durable"))]
+#[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::error::Error;
+    use crate::error::{Changed, Error};
 
     fn text(kind: ErrorKind) -> String {
         Error::new(kind).to_string()

@@ -195,8 +195,8 @@ pub trait Policy<R>: Sealed + Sized {
 #[derive(Debug)]
 pub struct Seen<R> {
     pub(crate) told: Told,
-    /// The gathered failures.
-    gathered: Vec<R>,
+    /// The gathered failures, with the indices of their items.
+    gathered: Vec<(usize, R)>,
 }
 
 /// The part of [`Seen`] without the type of results.
@@ -204,14 +204,12 @@ pub struct Seen<R> {
 pub(crate) struct Told {
     /// The failures of the current part of the run, for its report.
     pub(crate) failures: Failures,
-    /// The indices of the items of gathered failures.
-    gathered: Vec<usize>,
     /// The panics that are gathered with failures.
     pub(crate) panicked: Vec<Failure>,
 }
 
 impl Told {
-    const NONE: Self = Self { failures: Failures::new(), gathered: Vec::new(), panicked: Vec::new() };
+    const NONE: Self = Self { failures: Failures::new(), panicked: Vec::new() };
 }
 
 impl<R> Seen<R> {
@@ -220,8 +218,8 @@ impl<R> Seen<R> {
 
     /// Takes out the gathered failures, in input order.
     pub(crate) fn take_failures<P: Policy<R>>(&mut self) -> Vec<Failure<P::Error>> {
-        let gathered = take(&mut self.told.gathered).into_iter().zip(take(&mut self.gathered));
-        let errors = gathered
+        let errors = take(&mut self.gathered)
+            .into_iter()
             .filter_map(|(index, result)| P::split(result).err().map(|error| Failure::new(index, Cause::Error(error))));
         let mut failures: Vec<_> = errors.collect();
         if !self.told.panicked.is_empty() {
@@ -383,8 +381,7 @@ impl<T, E> Policy<Result<T, E>> for Collect {
 
     fn fail(seen: &mut Seen<Result<T, E>>, index: usize, error: E) -> Result<(), Error> {
         seen.told.failures.add_counted();
-        seen.told.gathered.push(index);
-        seen.gathered.push(Err(error));
+        seen.gathered.push((index, Err(error)));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Batched;
-use crate::array::{Array, ArrayError, Job, Share, Shares, Task, joined};
+use crate::array::{Array, ArrayError, Job, Share, Shares, Task};
 use crate::call::{AsFunction, Shared};
 use crate::durable::{Codec, Durable, Handle, Keeper, Resume};
 use crate::error::Error;
@@ -66,7 +66,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
                 let next;
                 (runs, next) = runs.run::<I::IntoIter, P>(shares.take(task.task), Some((&job, &task)), &mut shares)?;
                 job.finish(task)?;
-                report = next.map(|next| joined(report.take(), next)).or(report);
+                report = [report, next].into_iter().flatten().reduce(Report::and);
             }
             let report = match report {
                 Some(report) => report,

@@ -1,8 +1,8 @@
 //! A run apart from its types: compiled once for all functions.
 
-mod ending;
 #[cfg(feature = "durable")]
-mod on_disk;
+mod durable;
+mod ending;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(feature = "durable")]
@@ -23,8 +23,6 @@ use crate::execute::work::Tools;
 use crate::execute::{Engine, UNRESOLVED_BUDGET};
 use crate::input::Input;
 use crate::log::verbose::Verbose;
-#[cfg(feature = "durable")]
-use crate::memory::budget::Ledger;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::tracking;
 use crate::options::Options;
@@ -416,29 +414,6 @@ impl Core {
             flow = outlet.accept(results, start);
         }
         Ok(flow)
-    }
-
-    /// Has a keeper keep what the run finishes. Without one, the run only skips items.
-    #[cfg(feature = "durable")]
-    pub(crate) fn resume(&mut self, keeper: Handle) {
-        self.stock.resumes = true;
-        self.tools.interrupts.set_keeper(keeper);
-    }
-
-    /// Bytes of the run's budget.
-    #[cfg(feature = "durable")]
-    pub(crate) fn budget(&mut self) -> Result<ByteSize, Error> {
-        Ok(self.engine.budget()?.bytes)
-    }
-
-    #[cfg(feature = "durable")]
-    pub(crate) fn keeper(&self) -> &Handle {
-        self.tools.interrupts.keeper()
-    }
-
-    #[cfg(feature = "durable")]
-    pub(crate) fn ledger(&self) -> &Ledger {
-        &self.tools.ledger
     }
 
     /// Runs everything into one collection. After an early end it has the results before the first

@@ -175,9 +175,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         self.source.has_begun() || self.core.planned().is_some()
     }
 
-    /// Begins a part of the run that is reported by itself.
-    fn begin_part(&mut self) {
+    /// Begins a part of the run that is reported by itself, and opens what the run keeps.
+    fn begin_part(&mut self) -> Result<(), Error> {
         self.core.begin_part(self.shared.retries(), &mut self.seen.told);
+        #[cfg(feature = "durable")]
+        self.open()?;
+        Ok(())
     }
 
     /// Refuses a journal for a terminal without a sink: nobody would have the results that the
@@ -191,9 +194,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Begins a part of the run, and refuses invalid options.
     pub(crate) fn start(&mut self) -> Result<(), Error> {
-        self.begin_part();
-        #[cfg(feature = "durable")]
-        self.open()?;
+        self.begin_part()?;
         self.core.start(&mut self.source, (self.as_function)(&self.shared))
     }
 
@@ -205,9 +206,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// The same for a run with results in any order; no call is started yet.
     pub(crate) fn start_unordered(&mut self) -> Result<(), Error> {
-        self.begin_part();
-        #[cfg(feature = "durable")]
-        self.open()?;
+        self.begin_part()?;
         self.core.check()?;
         self.core.begin_unordered();
         Ok(())

@@ -80,7 +80,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         };
         let (most_held, is_error) = (self.most_held()?, self.shared.is_error);
         store.keep_contents(usize::try_from(most_held).unwrap_or(usize::MAX));
-        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger()));
+        let keeper = Arc::new(Keeper::new(kind, restored, told, self.core.ledger()).with_places_of(&store));
         self.source.set_resume(Resume::of_store(durable, store, (Arc::clone(&keeper), most_held), is_error));
         self.core.resume(Handle::new(keeper));
         Ok(())
@@ -95,16 +95,12 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub(super) fn begin_sink<V, S: Sink<V>>(&mut self, mut sink: S) -> Result<Pausing<V, S>, Result<S::Error, Error>> {
         self.open().map_err(Err)?;
         let journal = self.core.keeper().get().filter(|keeper| keeper.is_journal());
-        let (Some(journal), Some(resume)) = (journal, self.source.resume()) else {
-            return Pausing::begin(sink).map_err(Ok);
-        };
+        let Some(journal) = journal else { return Pausing::begin(sink).map_err(Ok) };
         sink.begin_with_journal().map_err(Ok)?;
-        let (place, is_unplaced) = resume.place();
-        if let Some(place) = place {
+        if let Some(place) = journal.found_place() {
             let sink = Pausing::go_back(sink, place).map_err(Ok)?;
-            journal.go_on_from(place);
             // Not before: a sink that could not go back has to do so at the next call.
-            resume.forget_place();
+            journal.go_on_from(place);
             return Ok(sink);
         }
         // The run goes on, perhaps with a new sink. One that told its place loses nothing by going
@@ -113,7 +109,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             return Pausing::go_back(sink, place).map_err(Ok);
         }
         let mut sink = Pausing::begin(sink).map_err(Ok)?;
-        journal.begin_places(sink.place(), is_unplaced).map_err(Err)?;
+        journal.begin_places(sink.place()).map_err(Err)?;
         Ok(sink)
     }
 

@@ -504,9 +504,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// # Ok::<(), amorsize::Error>(())
     /// ```
     pub fn plan(&mut self) -> Result<&Plan, Error> {
-        self.begin_part();
-        #[cfg(feature = "durable")]
-        self.open()?;
+        self.begin_part()?;
         self.core.plan(&mut self.source, (self.as_function)(&self.shared))
     }
 

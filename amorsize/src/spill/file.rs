@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -141,16 +142,9 @@ impl SpillFile {
             let is_read = is_first_of_all || is_first && pending.len() <= READ;
             if is_read { decode::<R>(pending).map(drop).map_err(|cause| unreadable(&cause)) } else { Ok(()) }
         }));
-        match encoded {
-            Ok(Ok(())) => {}
-            Ok(Err(cause)) => {
-                self.pending.truncate(before);
-                return Err(self.refused(item, cause));
-            }
-            Err(payload) => {
-                self.pending.truncate(before);
-                return Err(Ended::Panic(payload));
-            }
+        if let Err(ended) = self.unless_refused(item, encoded) {
+            self.pending.truncate(before);
+            return Err(ended);
         }
         self.runs.push(item);
         self.len += 1;
@@ -168,16 +162,14 @@ impl SpillFile {
             encode(result, &mut bytes)?;
             decode::<R>(&bytes).map(drop).map_err(|cause| unreadable(&cause))
         }));
-        match checked {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(cause)) => Err(self.refused(item, cause)),
-            Err(payload) => Err(Ended::Panic(payload)),
-        }
+        self.unless_refused(item, checked)
     }
 
-    fn refused(&self, item: usize, cause: String) -> Ended {
-        let path = self.directory.clone();
-        Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause }).into()
+    fn unless_refused(&self, item: usize, outcome: thread::Result<Result<(), String>>) -> Result<(), Ended> {
+        outcome.map_err(Ended::Panic)?.map_err(|cause| {
+            let path = self.directory.clone();
+            Error::new(ErrorKind::Unwritable { path, item: Some(item), column: None, cause }).into()
+        })
     }
 
     #[inline]
@@ -204,7 +196,7 @@ impl SpillFile {
         }
         let (directory, needed) = (&self.directory, self.pending.len() as u64);
         let failed = |operation, error: &io::Error, free| storage(directory, operation, error, Some(needed), free);
-        let used: u64 = self.segments.iter().flatten().map(|segment| segment.len).sum();
+        let used = self.bytes();
         if let Some(most) = self.max_disk.filter(|most| needed > most.saturating_sub(used)) {
             return Err(over_max_disk(directory, most, needed, most.saturating_sub(used)));
         }

@@ -245,11 +245,6 @@ impl<H> Pen<H> {
         Ok(())
     }
 
-    /// Gives back the bytes of results that could not be written.
-    pub(super) fn forget(&mut self) {
-        self.results.clear();
-    }
-
     /// Syncs and ends the segment.
     pub(super) fn close(&mut self) -> Result<(), Error> {
         self.sync()?;

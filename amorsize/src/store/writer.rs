@@ -354,7 +354,6 @@ fn work(shared: &Shared, mut pen: Pen<Held>) -> Pen<Held> {
             let left = queue.take();
             drop(queue);
             drop(left);
-            pen.forget();
             shared.room.notify_all();
             (shared.settings.on_given)(0);
             return pen;

@@ -199,7 +199,7 @@ impl<S> Parquet<S> {
     }
 
     fn make_table(&mut self, columns: Columns) -> Result<&mut Table, Error> {
-        let table = Table::new(columns).map_err(|error| self.failed(&error))?;
+        let table = Table::new(columns).map_err(|error| self.refused(None, Refused::by_writer(&error)))?;
         Ok(self.table.insert(table))
     }
 
@@ -265,10 +265,6 @@ impl<S> Parquet<S> {
     fn broken(&mut self, item: Option<usize>, refused: Refused) -> Error {
         let error = self.refused(item, refused);
         self.file.break_by(error.kind().clone())
-    }
-
-    fn failed(&self, error: &ParquetError) -> Error {
-        self.refused(None, Refused::by_writer(error))
     }
 }
 

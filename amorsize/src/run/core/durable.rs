@@ -1,17 +1,39 @@
-//! Results of a run that a spill has stored and no terminal has taken.
+//! The part of a durable run: its keeper, and results that a spill has stored and no terminal has
+//! taken.
 
 use super::Core;
 use crate::call::Function;
+use crate::durable::Handle;
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::execute::kept::KeptPart;
 use crate::input::Input;
+use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::output::outlet::Outlet;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
 impl Core {
+    /// Has a keeper keep what the run finishes. Without one, the run only skips items.
+    pub(crate) fn resume(&mut self, keeper: Handle) {
+        self.stock.resumes = true;
+        self.tools.interrupts.set_keeper(keeper);
+    }
+
+    /// Bytes of the run's budget.
+    pub(crate) fn budget(&mut self) -> Result<ByteSize, Error> {
+        Ok(self.engine.budget()?.bytes)
+    }
+
+    pub(crate) fn keeper(&self) -> &Handle {
+        self.tools.interrupts.keeper()
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.tools.ledger
+    }
+
     /// Reads the next frame of the file that is kept first.
     pub(super) fn read_kept(
         &mut self,
