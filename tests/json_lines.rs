@@ -432,3 +432,18 @@ fn an_error_of_a_file_is_an_error_like_others() {
     assert_eq!(format!("{error:?}"), text);
     assert_eq!(as_io(error).to_string(), text);
 }
+
+#[test]
+fn json_with_line_breaks_is_refused() {
+    let folder = Folder::new("raw_value");
+    let path = folder.file("out.jsonl");
+    let raw = |x: u64| {
+        let text = if x == 3 { "{\n \"x\": 3\n}".to_owned() } else { format!("{{\"x\":{x}}}") };
+        serde_json::value::RawValue::from_string(text).unwrap()
+    };
+    let refused = process_in_batches(raw, 0..9).write_to(JsonLines::new(&path)).unwrap_err();
+    assert_eq!(refused.item(), Some(3));
+    assert!(refused.to_string().contains("its JSON has line breaks"), "{refused}");
+    process_in_batches(raw, 0..3).write_to(JsonLines::new(&path)).unwrap();
+    assert_eq!(lines::<HashMap<String, u64>>(&path).len(), 3);
+}

@@ -101,6 +101,10 @@ impl<R: Serialize> Sink<R> for JsonLines {
     }
 }
 
+/// Only JSON that was text before has line breaks between its values.
+const BREAKS: &str = "its JSON has line breaks, and each line of the file is a result; give a `RawValue` as a \
+                      `serde_json::Value`, or without line breaks";
+
 impl JsonLines {
     fn write<R: Serialize>(&mut self, batch: &Batch<R>) -> Result<(), Error> {
         // If the disk is full, all lines wait: the run goes on behind this batch.
@@ -110,6 +114,7 @@ impl JsonLines {
             let start = lines.len();
             let written = catch_unwind(AssertUnwindSafe(|| serde_json::to_writer(&mut *lines, result)));
             let (cause, panic) = match written {
+                Ok(Ok(())) if lines[start..].contains(&b'\n') => (Some(BREAKS.into()), None),
                 Ok(Ok(())) => (None, None),
                 Ok(Err(error)) => (Some(error.to_string()), None),
                 Err(payload) => (Some("its `Serialize` panicked".into()), Some(payload)),
