@@ -1,6 +1,7 @@
 //! The functions of a durable run: their code, versions and shared parameters.
 
 use std::any::type_name;
+use std::collections::HashMap;
 
 use crate::code::{Code, HashesOne, Listener, Tell};
 use crate::error::Error;
@@ -139,16 +140,25 @@ impl Functions {
         Some((tokens, version))
     }
 
-    /// The shared parameters with their hashes. In a pipeline, each has the name of its function
-    /// before it.
+    /// The shared parameters with their hashes, each under a name of its own. In a pipeline, each
+    /// has the name of its function before it. Stages may have the same function, or functions of
+    /// one name: then a name that was there before has its number behind it.
     pub(super) fn shared(&self) -> Vec<(String, u64)> {
-        let mut all = Vec::new();
+        let (mut all, mut counts) = (Vec::new(), HashMap::new());
         for told in &self.0 {
-            let named = |name| match self.0.len() {
-                1 => String::from(name),
-                _ => format!("{}::{name}", told.name()),
-            };
-            all.extend(told.shared.iter().filter_map(|&(name, hash)| Some((named(name), hash?))));
+            for &(name, hash) in &told.shared {
+                let Some(hash) = hash else { continue };
+                let mut name = match self.0.len() {
+                    1 => String::from(name),
+                    _ => format!("{}::{name}", told.name()),
+                };
+                let count = counts.entry(name.clone()).or_insert(0);
+                *count += 1;
+                if *count > 1 {
+                    name = format!("{name} ({count})");
+                }
+                all.push((name, hash));
+            }
         }
         all
     }
