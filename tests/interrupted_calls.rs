@@ -107,6 +107,18 @@ fn an_error_of_the_input_is_tried_again() {
 }
 
 #[test]
+fn an_error_of_the_input_for_an_item_that_is_done_is_told_as_one() {
+    let folder = Folder::new("unread_again");
+    let run = |middle| length_batched(texts(middle)).checkpoint(folder.path()).collect::<Vec<_>>();
+    run(Ok("ccc")).unwrap();
+    let refused = run(Err("reset")).unwrap_err();
+    assert!(refused.is_storage() && !refused.is_changed());
+    assert!(refused.to_string().contains("the input: it gave an error for item 1, which is done"), "{refused}");
+    assert!(run(Ok("dddd")).unwrap_err().is_changed());
+    assert_eq!(run(Ok("ccc")).unwrap(), [Ok(1), Ok(3), Ok(2)]);
+}
+
+#[test]
 fn no_batch_has_restored_results_and_new_ones_after_a_collect_that_gave_up() {
     let folder = Folder::new("kinds_after_collect");
     let run = |items: u64| {
@@ -228,5 +240,20 @@ fn a_sink_that_tells_a_place_too_late_is_refused_before_it_lacks_rows() {
         run.journal(folder.path()).cancel_token(&token).write_to(sink).unwrap_err().to_string()
     });
     let refused = std::mem::take(&mut ends[1]);
+    assert!(refused.contains("another sink, which has results that this one lacks"), "{refused}");
+}
+
+#[test]
+fn a_new_sink_of_the_same_run_is_refused_where_it_would_lack_rows() {
+    let folder = Folder::new("new_sink");
+    let (first, second) = (Cell::new(Vec::new()), Cell::new(Vec::new()));
+    let buffered = |durable| Buffered { durable, open: Vec::new(), is_told_first: true };
+    let token = CancelToken::new();
+    let run = process_in_batches(until(700, &token), 0..1_000).version(1).batch_size(10);
+    let mut run = run.journal(folder.path()).cancel_token(&token);
+    assert!(run.write_to(buffered(&first)).unwrap_err().is_cancelled());
+    // The first sink told 400 and then held rows back. Another one has none of them.
+    let mut run = run.cancel_token(&CancelToken::new());
+    let refused = run.write_to(buffered(&second)).unwrap_err().to_string();
     assert!(refused.contains("another sink, which has results that this one lacks"), "{refused}");
 }

@@ -24,6 +24,11 @@ impl<T, R, C> Shared<T, R, C> {
         self.durable.as_ref()?.keeps()
     }
 
+    /// True if the first items of the input have no results.
+    pub(crate) fn skips(&self) -> bool {
+        self.durable.as_ref().is_some_and(|durable| durable.skip_first > 0)
+    }
+
     /// The identity of the results that this run keeps; `None` if it keeps none. This hashes the
     /// shared parameters.
     ///

@@ -1,14 +1,16 @@
 //! The part of a durable run that all its threads share. It keeps finished items, and says why the
 //! run must stop.
 
+mod hashes;
 mod writer_state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::hashes::{Hashes, Noted, known};
 use self::writer_state::WriterState;
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
@@ -32,6 +34,8 @@ pub(crate) struct Keeper {
     /// True once the run has a result that the store does not get. The store must not say then that
     /// it has all of them, although the run may go on to its end.
     lacks_any: AtomicBool,
+    /// The first item with such a result; `usize::MAX` if none is known.
+    first_lacking: AtomicUsize,
     /// The items with results that come from the store, in order.
     restored: Box<[Range<usize>]>,
     places: Mutex<Places>,
@@ -69,6 +73,8 @@ struct Places {
     now: Option<u64>,
     /// The same, if the sink told it: a new sink of the same run goes back to it.
     last: Option<u64>,
+    /// The last place that any batch's sink told.
+    furthest: Option<u64>,
     /// True if items are done that the sink told no place for. A sink with places lacks them.
     are_lacking: bool,
     /// Items that the sink has, and that no place was told for yet.
@@ -97,6 +103,7 @@ impl Keeper {
             why: Mutex::default(),
             lost: Mutex::default(),
             lacks_any: AtomicBool::new(false),
+            first_lacking: AtomicUsize::new(usize::MAX),
             restored,
             places: Mutex::default(),
             told: Mutex::new(told),
@@ -166,7 +173,7 @@ impl Keeper {
     fn stop_writer(&self, writer: Writer) -> Result<u64, Error> {
         let (used, failure) = writer.stop();
         let Some(error) = failure else { return Ok(used) };
-        self.lack();
+        self.lack(None);
         *lock(&self.lost) = Some(Lost { used, error: error.kind().clone() });
         Err(error)
     }
@@ -185,9 +192,15 @@ impl Keeper {
         lock(&self.told).restored += items;
     }
 
-    /// Notes that the store does not get the result of some item, which the run has.
-    fn lack(&self) {
+    /// Notes that the store does not get the result of an item, which the run has.
+    pub(crate) fn lack(&self, item: impl Into<Option<usize>>) {
         self.lacks_any.store(true, Ordering::Relaxed);
+        self.first_lacking.fetch_min(item.into().unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// The first item whose result the store is known to lack.
+    pub(crate) fn first_lacking(&self) -> Option<usize> {
+        Some(self.first_lacking.load(Ordering::Relaxed)).filter(|&item| item < usize::MAX)
     }
 
     // ---- stopping ----
@@ -206,6 +219,8 @@ impl Keeper {
     fn stop(&self, why: Ended) {
         let unwanted = {
             let mut first = lock(&self.why);
+            // With the lock: `why` must not take this for what it has just taken.
+            self.state.has_failed.store(true, Ordering::Relaxed);
             if first.is_none() {
                 *first = Some(why);
                 None
@@ -213,7 +228,6 @@ impl Keeper {
                 Some(why)
             }
         };
-        self.state.has_failed.store(true, Ordering::Relaxed);
         if let Some(Ended::Panic(payload)) = unwanted {
             crate::error::failure::discard(payload);
         }
@@ -241,7 +255,6 @@ impl Keeper {
                 return Some(error.into());
             }
             Some(panic) => {
-                drop(why);
                 if self.writer().is_none_or(|writer| writer.failure().is_none()) {
                     self.state.has_failed.store(false, Ordering::Relaxed);
                 }
@@ -302,13 +315,13 @@ impl Keeper {
         }
         let Noted { hashes, are_apart } = self.with_hashes(|all| all.take(first, results.len()));
         // The next items begin another writer, if this run may write.
-        let Some(writer) = self.writer() else { return self.lack() };
+        let Some(writer) = self.writer() else { return self.lack(first) };
         if let Err(error) = writer.check_process() {
-            self.lack();
+            self.lack(first);
             return self.fail(error);
         }
         if hashes.len() < results.len() {
-            self.lack();
+            self.lack(first + hashes.len());
         }
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
         let put = |encoded: Encoded| {
@@ -327,7 +340,7 @@ impl Keeper {
                     next = index + 1;
                     let is_kept = !fails(result);
                     if is_kept && hash.is_none() {
-                        self.lack();
+                        self.lack(index);
                     }
                     match hash.filter(|_| is_kept).and_then(|hash| push(&mut encoded, hash, result)) {
                         Some(Ok(())) => encoded.reserve(results.len()),
@@ -358,7 +371,7 @@ impl Keeper {
         match why {
             None => writer.wait_for_room(),
             Some(why) => {
-                self.lack();
+                self.lack(next.saturating_sub(1));
                 self.stop(why);
             }
         }
@@ -385,7 +398,7 @@ impl Keeper {
         if items.is_empty() {
             return;
         }
-        self.lack();
+        self.lack(items.start);
         self.with_hashes(|all| {
             let mut noted = all.take(items.start, items.len());
             if self.is_journal() {
@@ -454,16 +467,20 @@ impl Keeper {
             return self.fail(another_sink());
         }
         (places.now, places.last) = (place, place);
+        places.furthest = place.or(places.furthest);
     }
 
     /// Notes the place of a sink that has begun, if it has places.
     ///
     /// # Errors
     ///
-    /// If the sink has places, and lacks items that are done.
+    /// If the sink has places, and lacks items that are done, or that an earlier sink of this run got.
     pub(crate) fn begin_places(&self, place: Option<u64>) -> Result<(), Error> {
         let mut places = lock(&self.places);
-        if place.is_some() && places.are_lacking {
+        // The one before may have told no place behind its last batch. If this one is at a place
+        // before that, it is a new one.
+        let is_behind = place.is_some_and(|place| places.furthest.is_some_and(|furthest| place < furthest));
+        if is_behind || place.is_some() && places.are_lacking {
             return Err(another_sink());
         }
         places.are_told |= place.is_some();
@@ -475,7 +492,7 @@ impl Keeper {
     pub(crate) fn go_on_from(&self, place: u64) {
         let mut places = lock(&self.places);
         (places.found, places.are_told) = (None, true);
-        (places.begins_at, places.last) = (Some(place), Some(place));
+        (places.begins_at, places.last, places.furthest) = (Some(place), Some(place), Some(place));
     }
 
     /// True if the sink has places.
@@ -514,83 +531,6 @@ fn another_sink() -> Error {
         "that of a run with another sink, which has results that this one lacks",
         "the same sink, or another directory",
     )
-}
-
-/// The hashes of items that were pulled and are not kept yet. Each entry is for consecutive items,
-/// by the index of the first.
-#[derive(Debug, Default)]
-struct Hashes {
-    noted: BTreeMap<usize, Noted>,
-    /// The number of items.
-    items: usize,
-}
-
-/// Consecutive items, by their hashes.
-#[derive(Debug, Default)]
-struct Noted {
-    hashes: VecDeque<Option<u64>>,
-    are_apart: bool,
-}
-
-impl Hashes {
-    /// The bytes of memory that they take.
-    fn bytes(&self) -> u64 {
-        let entries = self.noted.len() * size_of::<(usize, Noted)>();
-        (entries + self.items * size_of::<Option<u64>>()) as u64
-    }
-
-    /// Adds consecutive items from `first` on.
-    fn note(&mut self, first: usize, noted: Noted) {
-        self.items += noted.hashes.len();
-        self.noted.insert(first, noted);
-    }
-
-    /// Takes the hashes of `items` items from `first` on, which were noted together.
-    fn take(&mut self, first: usize, items: usize) -> Noted {
-        let Some((&start, _)) = self.noted.range(..=first).next_back() else { return Noted::default() };
-        let Some(mut all) = self.noted.remove(&start) else { return Noted::default() };
-        self.items -= all.hashes.len();
-        let are_apart = all.are_apart;
-        let noted = |hashes| Noted { hashes, are_apart };
-        let before = first - start;
-        if before >= all.hashes.len() {
-            self.note(start, all);
-            return Noted::default();
-        }
-        let mut rest = all.hashes.split_off(before);
-        if !all.hashes.is_empty() {
-            self.note(start, all);
-        }
-        if rest.len() <= items {
-            return noted(rest);
-        }
-        let behind = rest.split_off(items);
-        self.note(first + items, noted(behind));
-        noted(rest)
-    }
-
-    /// Forgets items before `index`, which have no result.
-    fn forget_before(&mut self, index: usize) {
-        while let Some(first) = self.noted.first_entry().filter(|first| first.key() + first.get().hashes.len() <= index)
-        {
-            self.items -= first.remove().hashes.len();
-        }
-    }
-}
-
-/// Splits consecutive items at those without a hash. Each part has the index of its first item.
-fn known(first: usize, hashes: VecDeque<Option<u64>>) -> Vec<(usize, Vec<u64>)> {
-    let mut parts: Vec<(usize, Vec<u64>)> = Vec::new();
-    let mut goes_on = false;
-    for (index, hash) in (first..).zip(hashes) {
-        match (hash, parts.last_mut()) {
-            (Some(hash), Some((_, part))) if goes_on => part.push(hash),
-            (Some(hash), _) => parts.push((index, vec![hash])),
-            (None, _) => {}
-        }
-        goes_on = hash.is_some();
-    }
-    parts
 }
 
 #[cfg(test)]

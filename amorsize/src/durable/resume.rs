@@ -40,6 +40,15 @@ pub(crate) struct Resume<T, R> {
     panic: Option<Payload>,
 }
 
+/// Items that are done, as far as they were pulled and compared.
+struct Passing {
+    done: Done,
+    pulled: u32,
+    hash: ItemsHash,
+    /// The first of them that is an error of the input.
+    error: Option<u64>,
+}
+
 /// The results of earlier runs.
 struct Kept {
     store: Known,
@@ -47,7 +56,7 @@ struct Kept {
     /// The most bytes that may be encoded and not written.
     most_held: u64,
     /// Items that are done, some of them pulled already.
-    begun: Option<(Done, u32, ItemsHash)>,
+    begun: Option<Passing>,
     /// Results of items that were pulled.
     pulled: Option<store::Restored>,
 }
@@ -129,8 +138,13 @@ impl<N: Iterator, L: FnMut(&N::Item) -> bool> Iterator for Seen<'_, N, L> {
 }
 
 impl<T, R> Resume<T, R> {
-    /// Begins an input that nothing is kept of.
-    pub(crate) fn skipping(durable: Arc<Durable<T, R>>) -> Self {
+    /// Begins an input that nothing is kept of. The run's settings stay its own: where a spill goes
+    /// can be set later.
+    pub(crate) fn skipping_first(items: usize) -> Self {
+        Self::new(Arc::new(Durable::skipping_first(items)))
+    }
+
+    fn new(durable: Arc<Durable<T, R>>) -> Self {
         let hasher = StableHasher::default();
         Self { durable, kept: None, next: 0, begins_at: 0, hasher, is_error: None, panic: None }
     }
@@ -144,7 +158,7 @@ impl<T, R> Resume<T, R> {
         is_error: Option<fn(&T) -> bool>,
     ) -> Self {
         let kept = Some(Kept { store: Known::Store(store), keeper, most_held, begun: None, pulled: None });
-        Self { kept, is_error, ..Self::skipping(durable) }
+        Self { kept, is_error, ..Self::new(durable) }
     }
 
     /// Begins an input at the item with this index. Attempts have some of its results.
@@ -157,7 +171,7 @@ impl<T, R> Resume<T, R> {
         begins_at: usize,
     ) -> Self {
         let kept = Some(Kept { store: Known::Attempts(attempts), keeper, most_held, begun: None, pulled: None });
-        Self { kept, begins_at, ..Self::skipping(durable) }
+        Self { kept, begins_at, ..Self::new(durable) }
     }
 
     /// Takes items into a chunk, up to the first that is done, and says if the input has ended.
@@ -265,6 +279,10 @@ impl<T, R> Resume<T, R> {
                     drop(item);
                 }
             }));
+            // Without their results a checkpoint is not complete.
+            if let Some(kept) = self.kept.as_ref().filter(|kept| !kept.keeper.is_journal()) {
+                kept.keeper.lack(first);
+            }
             // Not before the items that were skipped are noted.
             self.panic = passed.err();
             let (items, has_ended) = (self.next - first, ended && self.check_end());
@@ -282,9 +300,9 @@ impl<T, R> Resume<T, R> {
             if done.first > self.next as u64 {
                 return None;
             }
-            kept.begun = Some((done, 0, ItemsHash::default()));
+            kept.begun = Some(Passing { done, pulled: 0, hash: ItemsHash::default(), error: None });
         }
-        let (done, pulled, hash) = kept.begun.as_mut()?;
+        let Passing { done, pulled, hash, error } = kept.begun.as_mut()?;
         for _ in 0..at_once {
             if *pulled == done.items {
                 break;
@@ -298,14 +316,17 @@ impl<T, R> Resume<T, R> {
             };
             // If the hash of an item panics, it is missing in the hash of all, and the items count
             // as changed.
+            if self.is_error.is_some_and(|is_error| is_error(&item)) {
+                error.get_or_insert(done.first + u64::from(*pulled));
+            }
             *pulled += 1;
             hash.push(self.durable.hash_item(&item, &mut self.hasher));
         }
         if *pulled < done.items {
             return Some(Restored::default());
         }
-        let (done, _, hash) = kept.begun.take()?;
-        match kept.read(&done, hash, &self.durable) {
+        let Passing { done, hash, error, .. } = kept.begun.take()?;
+        match kept.read(&done, hash, error, &self.durable) {
             Ok(true) => kept.take(&self.durable, types, &mut self.next, most),
             Ok(false) => {
                 let items = done.items as usize;
@@ -371,9 +392,16 @@ impl Kept {
     }
 
     /// Checks items that are done and were pulled, and reads their results. False if none are kept.
-    fn read<T, R>(&mut self, done: &Done, hash: ItemsHash, durable: &Durable<T, R>) -> Result<bool, Error> {
+    /// `unread` is the first of them that is an error of the input.
+    fn read<T, R>(
+        &mut self,
+        done: &Done,
+        hash: ItemsHash,
+        unread: Option<u64>,
+        durable: &Durable<T, R>,
+    ) -> Result<bool, Error> {
         let Some(store) = self.store.as_store() else { return Ok(false) };
-        store.check_items(done, hash)?;
+        store.check_items(done, hash).map_err(|changed| unread.map_or(changed, |item| store.input_error(item)))?;
         if durable.checkpoint.is_none() || done.end() <= durable.skip_first as u64 {
             return Ok(false);
         }

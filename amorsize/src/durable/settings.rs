@@ -60,6 +60,11 @@ impl<T, R> Default for Durable<T, R> {
 }
 
 impl<T, R> Durable<T, R> {
+    /// Settings that only leave items out.
+    pub(super) fn skipping_first(items: usize) -> Self {
+        Self { skip_first: items, ..Self::default() }
+    }
+
     pub(crate) fn set_hash(&mut self, hash: Option<HashOf<T>>) {
         self.hash = hash.or(self.hash);
     }

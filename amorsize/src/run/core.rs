@@ -440,7 +440,8 @@ impl Core {
                 Err(error) => return none(error),
             };
             if ByteSize::of_usize(bytes) > budget {
-                if keeps_all && input.tells_the_truth() && !(can_end_early && least == usize::MAX) {
+                let all_have_results = keeps_all && self.options().on_panic == OnPanic::Propagate;
+                if all_have_results && input.tells_the_truth() && !(can_end_early && least == usize::MAX) {
                     return none(self.too_many(count));
                 }
                 // Other inputs may be wrong about how many items they have.

@@ -46,7 +46,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
 
     /// Sets an option of a durable run, or has the terminal refuse it for a run that has begun.
     pub(super) fn set_durable(&mut self, option: &'static str, set: impl FnOnce(&mut Durable<I::Item, R>)) {
-        match Arc::get_mut(self.shared.durable.get_or_insert_default()) {
+        // Where a spill goes may change, unless a store writes by these settings.
+        let may_change = matches!(option, "max_disk" | "spill_dir") || self.source.resume().is_none();
+        match Arc::get_mut(self.shared.durable.get_or_insert_default()).filter(|_| may_change) {
             Some(durable) => set(durable),
             None => self.core.change_options(|mut options| {
                 options.refuse(&Error::invalid_option(

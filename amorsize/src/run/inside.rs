@@ -52,7 +52,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         let types = self.shared.types;
         let find_end = |results: &Results| types.last_of(results, results.len()).iter().position(Q::fails);
         let find_end: Option<FindEnd<'_>> = if Q::STOPS { Some(&find_end) } else { None };
-        let collect = Collect { collector: types.collector(), find_end, keeps_all: Q::GIVES_ALL };
+        let keeps_all = Q::GIVES_ALL;
+        #[cfg(feature = "durable")]
+        let keeps_all = keeps_all && !self.shared.skips();
+        let collect = Collect { collector: types.collector(), find_end, keeps_all };
         self.core.collect(started, &mut self.source, (self.as_function)(&self.shared), collect)
     }
 

@@ -65,7 +65,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             ));
         }
         let (Some(identity), Some((directory, kind))) = (identity, durable.place()) else {
-            self.source.set_resume(Resume::skipping(durable));
+            self.source.set_resume(Resume::skipping_first(durable.skip_first));
             self.core.resume(Handle::default());
             return Ok(());
         };

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::Batched;
 use super::inside::why;
 use crate::durable::{Durable, Keeper, Resume};
-use crate::error::Error;
 use crate::error::failure::Ended;
+use crate::error::{Error, ErrorKind};
 use crate::memory::credit::Credit;
 use crate::output::batch::Places;
 use crate::output::batches::parts;
@@ -199,12 +199,15 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
             if let Some(error) = self.core.keeper().get().and_then(Keeper::lost) {
                 return Err(error.into());
             }
-            return Err(Error::invalid_option(
-                "key",
-                format!("one that panics: the checkpoint has {} of {count} results", checkpoint.len()),
-                "one that gives a key for each item",
-            )
-            .into());
+            let cause = format!(
+                "it is not kept, so that the checkpoint has {} of {count} results: errors of the input, calls that were cut \
+                 short, and items whose key or result panicked are left for the next run; make the run anew, and take errors \
+                 of the input out by `on_error`",
+                checkpoint.len()
+            );
+            let item = self.core.keeper().get().and_then(Keeper::first_lacking);
+            let path = directory.to_owned();
+            return Err(Error::new(ErrorKind::Unwritable { path, item, column: None, cause }).into());
         }
         if self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done) {
             checkpoint.remove = self.source.resume().and_then(Resume::take_store);

@@ -454,7 +454,10 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
     /// # Ok::<(), amorsize::TryError<std::num::ParseIntError>>(())
     /// ```
     pub fn try_collect<V: FromIterator<T>>(&mut self) -> Result<V, TryError<E>> {
-        StopsOnce::new(self).run.collect_by::<Stop, V>()
+        let mut once = StopsOnce::new(self);
+        let outcome = once.run.collect_by::<Stop, V>();
+        once.is_whole = outcome.is_ok();
+        outcome
     }
 }
 
@@ -463,18 +466,25 @@ impl<I: IntoIterator, T, E, C, P: Whole> Batched<I, Result<T, E>, C, P> {
 struct StopsOnce<'a, I: IntoIterator, R, C, P> {
     run: &'a mut Batched<I, R, C, P>,
     fails: Option<fn(&R) -> bool>,
+    is_whole: bool,
 }
 
 impl<'a, I: IntoIterator, T, E, C, P> StopsOnce<'a, I, Result<T, E>, C, P> {
     fn new(run: &'a mut Batched<I, Result<T, E>, C, P>) -> Self {
         let fails = run.shared.fails.replace(Stop::fails);
-        Self { run, fails }
+        Self { run, fails, is_whole: false }
     }
 }
 
 impl<I: IntoIterator, R, C, P> Drop for StopsOnce<'_, I, R, C, P> {
     fn drop(&mut self) {
         self.run.shared.fails = self.fails;
+        // Errors behind the one that ended the run are results for the next terminal, and a store
+        // did not get them.
+        #[cfg(feature = "durable")]
+        if let Some(keeper) = self.run.core.keeper().get().filter(|_| !self.is_whole) {
+            keeper.lack(None);
+        }
     }
 }
 

@@ -98,6 +98,12 @@ impl Store {
         Err(self.input_changed(done.first, done.items.into(), false))
     }
 
+    /// The error for an item that is done, and that the input now gives an error for.
+    pub(crate) fn input_error(&self, item: u64) -> Error {
+        let cause = format!("it gave an error for item {item}, which is done; run it again once the input can be read");
+        storage(&self.found.directory, "compared with the input", &io::Error::other(cause), None, None)
+    }
+
     /// Refuses an input that ended after `items` items, if more are done.
     pub(crate) fn check_end(&self, items: u64) -> Result<(), Error> {
         let known = self.done().last().map_or(0, Done::end).max(self.end().unwrap_or(0));

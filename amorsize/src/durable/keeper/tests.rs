@@ -8,41 +8,10 @@ use crate::store::{Identity, Settings, Store};
 use crate::system::sync::Clock;
 use crate::units::ByteSize;
 
-fn hashes(values: &[u64]) -> Noted {
-    Noted { hashes: values.iter().copied().map(Some).collect(), are_apart: false }
-}
-
 #[test]
-fn hashes_are_taken_in_any_order_and_in_parts() {
-    let mut all = Hashes::default();
-    all.note(10, hashes(&[1, 2, 3, 4]));
-    all.note(20, hashes(&[5, 6]));
-    assert_eq!(all.take(12, 1).hashes, [Some(3)]);
-    assert_eq!(all.take(20, 9).hashes, [Some(5), Some(6)]);
-    assert_eq!(all.take(10, 9).hashes, [Some(1), Some(2)]);
-    assert!([10, 9, 99].into_iter().all(|first| all.take(first, 1).hashes.is_empty()));
-    all.forget_before(13);
-    assert_eq!(all.take(13, 1).hashes, [Some(4)]);
-    assert!(all.noted.is_empty());
-}
-
-#[test]
-fn items_without_results_are_forgotten_once_later_ones_are_handed_over() {
-    let mut all = Hashes::default();
-    all.note(0, hashes(&[1, 2]));
-    all.note(5, hashes(&[3]));
-    all.forget_before(1);
-    assert_eq!(all.noted.len(), 2);
-    all.forget_before(5);
-    assert_eq!(all.noted.len(), 1);
-}
-
-#[test]
-fn indices_become_ranges_and_unknown_items_part_them() {
+fn indices_become_ranges() {
     let all: Vec<_> = ranges([3, 4, 5, 9, 11, 12].into_iter()).collect();
     assert_eq!(all, [3..6, 9..10, 11..13]);
-    let parts = known(7, [None, Some(1), Some(2), None, None, Some(3)].into());
-    assert_eq!(parts, [(8, vec![1, 2]), (12, vec![3])]);
 }
 
 impl Scratch {

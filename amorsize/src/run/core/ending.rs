@@ -49,7 +49,7 @@ impl Core {
             let _entered = self.tools.span.enter();
             trace::finished(&report);
         }
-        self.verbose.failed(items - values);
+        self.verbose.failed(told.failures.count());
         self.tell(&mut report, (values, gathers), told);
         self.end_part();
         report
