@@ -48,7 +48,7 @@ fn signature(function: &Normalized, generics: &Generics, output: &Type) -> Token
     let krate = function.options.krate(Span::call_site());
     let item = taken(function);
     let policy = policy(function.options);
-    let policy = if function.options.states_key {
+    let policy = if function.options.waits_for_directory() {
         let policy = policy.unwrap_or_else(|| each(&krate));
         Some(quote!(, #krate::Keyed<#policy>))
     } else {
@@ -163,6 +163,9 @@ fn made_durable(mut run: TokenStream, function: &Normalized, output: &Type, sett
             None => value.clone(),
         };
         run = quote!(#run.#key(#value));
+        if !options.waits_for_directory() {
+            run = quote!(#private::without_mark(#run));
+        }
     }
     if let Some((kept, directory)) = &settings.keeps {
         let hash = match input_error {

@@ -215,6 +215,13 @@ impl Options {
         Ok(())
     }
 
+    /// True if there is a key and no directory. The run then shows in its type that it has the key,
+    /// so that it takes a directory although its items need not be `Hash`.
+    pub(crate) fn waits_for_directory(&self) -> bool {
+        let states = |option: &str| self.settings.iter().any(|setting| setting.key == option);
+        cfg!(feature = "durable") && states("key") && !states("checkpoint") && !states("journal")
+    }
+
     /// The path of amorsize. If it is wrong, rustc says so in the same words at the same place, and
     /// so once.
     pub(crate) fn krate(&self, span: Span) -> TokenStream {

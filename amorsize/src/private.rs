@@ -29,6 +29,8 @@ use crate::run::Batched;
 use crate::run::bounds::OnErrorOutput;
 pub use crate::run::bounds::failed;
 #[cfg(feature = "durable")]
+use crate::run::keyed::Keyed;
+#[cfg(feature = "durable")]
 pub use crate::units::ByteSize as MaxDisk;
 
 /// One constructor for each number of shared parameters, with the bounds that a run rests on, and
@@ -126,6 +128,12 @@ pub fn key_if_given<T, N, K>(
     key: impl Fn(&T) -> K + Send + Sync + 'static,
 ) -> impl Fn(&Result<T, N>) -> Option<K> + Send + Sync + 'static {
     move |item| item.as_ref().ok().map(&key)
+}
+
+/// The run without the mark that it has a key, which it keeps.
+#[cfg(feature = "durable")]
+pub fn without_mark<I: IntoIterator, R, C, P: Policy<R>>(run: Batched<I, R, C, Keyed<P>>) -> Batched<I, R, C, P> {
+    run.with_policy(P::fails)
 }
 
 /// The run with a policy for errors.

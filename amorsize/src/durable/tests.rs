@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::store::Settings;
-use crate::{Batched, Keyed, batched, process_in_batches};
+use crate::{Batched, batched, process_in_batches};
 
 /// The identity of a run that keeps results somewhere.
 fn identity<I: IntoIterator, R, C, P>(run: &Batched<I, R, C, P>) -> Identity {
@@ -377,7 +377,7 @@ fn a_key_tells_items_apart_before_and_behind_the_directory() {
 #[test]
 fn the_attribute_sets_what_the_methods_set() {
     let photos = || vec![Photo { id: 7, exposure: 0.5 }];
-    let run: Batched<_, Option<f64>, (), Keyed<Each>> = kept_batched(photos());
+    let run: Batched<_, Option<f64>, ()> = kept_batched(photos());
     let durable = run.shared().durable.as_ref().unwrap();
     assert_eq!(durable.place(), Some((&*absolute("runs/kept"), Kind::Checkpoint)));
     assert_eq!((durable.max_disk(), durable.remove_when_done), (Some(ByteSize::gib(5)), true));
