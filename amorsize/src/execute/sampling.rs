@@ -138,7 +138,7 @@ impl Engine {
             }
             // A user who asks for a plan is also told how the function waits.
             let measured = self.books.learned.items == 0 || self.books.learned.recent_seconds() >= SHORTEST;
-            let before = (self.books.learned.items, self.books.learned.bytes);
+            let (items_before, bytes_before) = (self.books.learned.items, self.books.learned.bytes);
             // The first call is not typical: neither in its duration, nor in how it runs and waits.
             let waits = self.books.learned.waits;
             if self.books.learned.spread.mean().is_none() {
@@ -153,19 +153,17 @@ impl Engine {
             // The need of short calls is below the noise.
             let is_known = self.books.learned.items > 0;
             let is_short = is_known && bound(count as f64 * self.books.learned.recent_seconds()) < NOISE;
-            let before = (before, if is_short { None } else { Needed::begin() });
+            let needed = if is_short { None } else { Needed::begin() };
             // The time of the measurement above is no part of the next item's time.
             self.now = Some(sync::now());
             self.inline_stretch(line, count, measured)?;
             if !self.books.learned.waits.is_known() {
                 self.books.learned.waits = waits;
             }
-            let (before, needed) = before;
-            let (items, bytes) = (self.books.learned.items - before.0, self.books.learned.bytes - before.1);
+            let learned = &mut self.books.learned;
+            let (items, bytes) = (learned.items - items_before, learned.bytes - bytes_before);
             if let Some(needed) = needed.and_then(Needed::end) {
-                self.books
-                    .learned
-                    .expect_most_working(needed.saturating_sub(bytes).min(bound(self.books.learned.recent_seconds())));
+                learned.expect_most_working(needed.saturating_sub(bytes).min(bound(learned.recent_seconds())));
             }
             let stretch = beside.sampled(items, bytes, self.pace, self.books.learned.handling);
             self.books.learned.spread.add(stretch);
