@@ -243,26 +243,22 @@ impl Line<'_> {
 
     /// Hands over the results that are held back to fill a batch.
     pub(crate) fn flush(&mut self) -> Flow {
-        let before = self.work.ledger.results_handed_over();
-        let flow = self.outlet.flush();
-        self.note(before, flow);
-        flow
+        self.noting(|outlet| outlet.flush())
     }
 
     fn accept(&mut self, results: Results, start: usize) -> Flow {
-        let before = self.work.ledger.results_handed_over();
-        let flow = self.outlet.accept(results, start);
-        self.note(before, flow);
-        flow
+        self.noting(|outlet| outlet.accept(results, start))
     }
 
-    /// Notes if the outlet has handed results over since it had `before` of them, and if it ended
-    /// the run.
-    fn note(&mut self, before: usize, flow: Flow) {
+    /// Calls `act`, and notes if the outlet has handed results over in it, and if it ended the run.
+    fn noting(&mut self, act: impl FnOnce(&mut dyn Outlet) -> Flow) -> Flow {
+        let before = self.work.ledger.handed_over();
+        let flow = act(self.outlet);
         self.is_stopped |= flow == Flow::Stop;
-        if self.work.ledger.results_handed_over() != before {
+        if self.work.ledger.handed_over() != before {
             self.stock.asks.handed_over();
         }
+        flow
     }
 
     /// True if results are held back that must be handed over before the input is asked again.

@@ -246,11 +246,6 @@ impl Ledger {
         self.0.gone.read()
     }
 
-    /// The number of these results.
-    pub(crate) fn results_handed_over(&self) -> usize {
-        self.0.gone.results.load(Relaxed)
-    }
-
     pub(super) fn note_made(&self, results: usize, bytes: u64) {
         self.0.made.add(results, bytes);
     }
