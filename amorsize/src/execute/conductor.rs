@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use super::line::Line;
-use super::pool::job::Job;
-use super::pool::{self, Start};
+use super::pool::{self, Job, Start};
 use super::refusals::{interrupted, over_budget, oversize};
 use super::words::{Stuck, ThreadKind};
 use super::work::Work;

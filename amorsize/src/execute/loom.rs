@@ -23,7 +23,7 @@ use super::books::Books;
 use super::conductor::{Conductor, WorkerJob};
 use super::control::Control;
 use super::line::{Line, Stock};
-use super::pool::job::Job;
+use super::pool::Job;
 use super::words::ThreadKind;
 use super::work::Work;
 use crate::adapt::learned::{Learned, Stretch};

@@ -1,11 +1,9 @@
 //! The only file that knows rayon. Compiled once for all functions.
 
 mod gate;
-pub(crate) mod job;
 mod known;
 mod own_threads;
 
-use self::job::Job;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -31,6 +29,12 @@ const MOST_OWN: usize = 256;
 /// With many cores the limit is this number for each: a function that waits three quarters of its
 /// time then keeps all of them busy.
 const OWN_PER_CORE: usize = 4;
+
+/// Work that threads do in parts until it says that it is done.
+pub(crate) trait Job: Sync {
+    /// Does a part. True if there is more.
+    fn run(&self) -> bool;
+}
 
 /// Starts a job on a thread of the given kind. The error is the number of the run's own threads, if
 /// no more can be had.
