@@ -337,13 +337,13 @@ impl Conductor<'_> {
     }
 
     fn wait(&self, line: &Line<'_>) {
-        let (wanted, holds) = (line.outlet.wanted(), line.outlet.holds());
-        if self.control.needs_caller(wanted, holds) || (self.joins_in && line.work.run_next(self.control, None, false))
+        if self.control.needs_caller(line.outlet.wanted(), line.outlet.holds())
+            || (self.joins_in && line.work.run_next(self.control, None, false))
         {
             return;
         }
         if !self.worker {
-            self.control.wait(wanted, holds, LONGEST_SLEEP);
+            self.control.wait(LONGEST_SLEEP);
         } else if (self.joins_in && line.work.ledger.outer_budget().is_some())
             || !pool::work_on_something_else()
             || DECLINED.take()
@@ -351,7 +351,7 @@ impl Conductor<'_> {
             // Within a call of another run it only works for this run: that call may hold a lock.
             // The nap has an end, because a thread may wait for this very worker, and then nothing
             // would wake it. After a declined job the nap gives another thread the time to take it.
-            self.control.wait(wanted, holds, pool::NAP);
+            self.control.wait(pool::NAP);
         }
     }
 }
