@@ -61,13 +61,9 @@ impl Engine {
             return Err(panic);
         }
         // An iterator's run comes back for each batch. By then it knows more than its plan did.
-        match (&self.workers, &self.plan) {
-            (Some(workers), _) => {
-                let size = workers.control.state().tuner.batch_now();
-                line.outlet.set_batch_size(size);
-            }
-            (None, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
-            (None, None) => {}
+        if let Some(workers) = &self.workers {
+            let size = workers.control.state().tuner.batch_now();
+            line.outlet.set_batch_size(size);
         }
         loop {
             if self.workers.is_none() {
