@@ -43,7 +43,7 @@ impl Engine {
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         // A worker that calls a run does that work for its own call. It must not count as the help
         // of an idle worker.
-        let frame = (line.work.tracks && pool::is_worker() && !tracking::is_open()).then(Frame::begin);
+        let frame = (line.work.tools.tracks && pool::is_worker() && !tracking::is_open()).then(Frame::begin);
         let outcome = self.run_to_its_end(line);
         if outcome.is_err() {
             // Finished results are handed over in spite of the error.

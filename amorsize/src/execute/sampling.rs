@@ -84,8 +84,8 @@ impl Engine {
         self.sample_alone(line, &mut beside, most.saturating_sub(together))?;
         self.sample_together(line, together)?;
         self.sample_alone(line, &mut beside, most)?;
-        if let Some(interrupt) = line.work.interrupts.now() {
-            return Err(self.interrupted(line.work.interrupts, interrupt));
+        if let Some(interrupt) = line.work.tools.interrupts.now() {
+            return Err(self.interrupted(&line.work.tools.interrupts, interrupt));
         }
         self.sampled_seconds = self.books.learned.seconds_per_item();
         beside.settle(&mut self.books.learned.waits);
@@ -94,7 +94,7 @@ impl Engine {
         situation.cores = Some(Cores::of_this_process());
         let mut plan = Plan::explained(&self.books.learned, &situation);
         plan.warn_of(self.refused, self.unasked);
-        line.work.span.planned(&plan);
+        line.work.tools.span.planned(&plan);
         self.plan = Some(plan);
         self.observer.tell(sync::now(), Stage::Planned, self.counts());
         self.now = Some(sync::now());
@@ -128,7 +128,11 @@ impl Engine {
     /// Runs sample items on the calling thread until `most` have run.
     pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
         let is_inline = self.workers.is_none();
-        while is_inline && self.books.next_to_run() < most && !line.ended() && line.work.interrupts.now().is_none() {
+        while is_inline
+            && self.books.next_to_run() < most
+            && !line.ended()
+            && line.work.tools.interrupts.now().is_none()
+        {
             // A sample that would exceed the budget, or the bound of items in flight, ends early.
             // The results of items that were done before stay in memory as its own do.
             let room = self.in_flight_room(line.outlet);
