@@ -130,9 +130,9 @@ impl Control {
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
-                waiting: ByIndex::new(),
+                waiting: ByIndex::default(),
                 queued: 0,
-                finished: ByIndex::new(),
+                finished: ByIndex::default(),
                 ready_items: 0,
                 ready_end: next,
                 running: 0,
@@ -163,8 +163,8 @@ impl Control {
                 collected: 0,
                 opening,
                 input_ended: false,
-                ending: ByIndex::new(),
-                holes: ByIndex::new(),
+                ending: ByIndex::default(),
+                holes: ByIndex::default(),
                 most_outstanding: ledger.results().results,
                 stray: 0,
                 stray_credit: Credit::take(&ledger, 0),
