@@ -47,7 +47,7 @@ pub(crate) trait Function: Sync {
     fn facts(&self) -> Facts;
 
     /// Keeps the first `count` results, of the items from `first` on, if the run keeps results.
-    fn keep(&self, keeper: &Keeper, first: usize, results: &Results, count: usize);
+    fn keep(&self, _keeper: &Keeper, _first: usize, _results: &Results, _count: usize) {}
 }
 
 impl dyn Function + '_ {
@@ -307,9 +307,6 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
             );
         }
     }
-
-    #[cfg(not(feature = "durable"))]
-    fn keep(&self, _keeper: &Keeper, _first: usize, _results: &Results, _count: usize) {}
 }
 
 /// Lends a function to other threads. It is made where the types are known to allow that, and is

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use super::line::Line;
-use super::pool::job::Job;
-use super::pool::{self, Start};
+use super::pool::{self, Job, Start};
 use super::refusals::{interrupted, over_budget, oversize};
 use super::words::{Stuck, ThreadKind};
 use super::work::Work;
@@ -40,7 +39,7 @@ pub(super) struct WorkerJob<'a> {
 
 impl Job for WorkerJob<'_> {
     fn run(&self) -> bool {
-        if !self.work.ledger.may_run_here() {
+        if !self.work.tools.ledger.may_run_here() {
             DECLINED.set(true);
             self.control.end_job(true);
             return false;
@@ -50,7 +49,7 @@ impl Job for WorkerJob<'_> {
         // `tracing` subscriber, would leave the run waiting for this job.
         let mut go_on = true;
         let run = || {
-            let _entered = self.work.span.enter();
+            let _entered = self.work.tools.span.enter();
             go_on = self.work.run_next(self.control, Some(self.kind), false);
         };
         match catch_unwind(AssertUnwindSafe(run)) {
@@ -138,17 +137,17 @@ impl Conductor<'_> {
                     return Ok(flow);
                 }
                 // With a slow sink there may be no end of results, and so no other check.
-                if line.work.interrupts.now().is_some() {
+                if line.work.tools.interrupts.now().is_some() {
                     break;
                 }
                 self.look_whether_slower();
             }
             self.control.look();
-            if let Some(interrupt) = line.work.interrupts.now() {
+            if let Some(interrupt) = line.work.tools.interrupts.now() {
                 self.control.course.pause();
                 let items_done = self.control.state().books.learned.items;
                 let elapsed = self.before + (now() - self.begun);
-                return Err(interrupted(line.work.interrupts, interrupt, items_done, elapsed));
+                return Err(interrupted(&line.work.tools.interrupts, interrupt, items_done, elapsed));
             }
             if line.is_to_flush(false)
                 && let Some(flow) = self.turn(self.control.in_sink(|| line.flush()))
@@ -196,10 +195,10 @@ impl Conductor<'_> {
                         return Err(self.give_up(grown, line).into());
                     }
                     let Stuck { item, needed, .. } = self.control.stuck();
-                    if self.refuses_oversize && needed > line.work.ledger.budget().as_u64() {
+                    if self.refuses_oversize && needed > line.work.tools.ledger.budget().as_u64() {
                         self.control.course.pause();
                         let measured_by = self.control.state().situation.measured_by;
-                        return Err(oversize(item, needed, line.work.ledger, measured_by).into());
+                        return Err(oversize(item, needed, &line.work.tools.ledger, measured_by).into());
                     }
                     // A call that alone needs more than the budget runs alone. So does the next
                     // call of a collect that has no results yet: it goes on after one that gave up,
@@ -255,7 +254,7 @@ impl Conductor<'_> {
                     // The next item may come because of these results.
                     let hands_over = restored.results.is_some() && line.stock.asks.are_single();
                     self.pass_over(line, restored);
-                    if hands_over || line.work.interrupts.now().is_some() {
+                    if hands_over || line.work.tools.interrupts.now().is_some() {
                         break;
                     }
                     continue;
@@ -338,21 +337,21 @@ impl Conductor<'_> {
     }
 
     fn wait(&self, line: &Line<'_>) {
-        let (wanted, holds) = (line.outlet.wanted(), line.outlet.holds());
-        if self.control.needs_caller(wanted, holds) || (self.joins_in && line.work.run_next(self.control, None, false))
+        if self.control.needs_caller(line.outlet.wanted(), line.outlet.holds())
+            || (self.joins_in && line.work.run_next(self.control, None, false))
         {
             return;
         }
         if !self.worker {
-            self.control.wait(wanted, holds, LONGEST_SLEEP);
-        } else if (self.joins_in && line.work.ledger.outer_budget().is_some())
+            self.control.wait(LONGEST_SLEEP);
+        } else if (self.joins_in && line.work.tools.ledger.outer_budget().is_some())
             || !pool::work_on_something_else()
             || DECLINED.take()
         {
             // Within a call of another run it only works for this run: that call may hold a lock.
             // The nap has an end, because a thread may wait for this very worker, and then nothing
             // would wake it. After a declined job the nap gives another thread the time to take it.
-            self.control.wait(wanted, holds, pool::NAP);
+            self.control.wait(pool::NAP);
         }
     }
 }

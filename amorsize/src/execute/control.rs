@@ -19,7 +19,7 @@
 //! | `jobs_to_start` | calling thread | it asked the input | `jobs` | a thread for each new job |
 //! | `lacks_threads` | calling thread | no thread could be had | `jobs`, `threads` | |
 //! | `end_input` | calling thread | the input ended | `input_ended` | |
-//! | `wait` | calling thread | it has nothing to do | `wanted_items`, `caller_holds` | |
+//! | `needs_caller` | calling thread | it may have nothing to do | `wanted_items`, `caller_holds` | |
 //! | `take_ready` | calling thread | before a hand-over | `finished` | |
 //! | `leave_collection` | calling thread | a collection ended early | `waiting`, `finished` | |
 //! | `in_sink` | calling thread | around a hand-over | the sink's times; gives credit back | |
@@ -130,9 +130,9 @@ impl Control {
         Self {
             ledger: ledger.clone(),
             state: Mutex::new(State {
-                waiting: ByIndex::new(),
+                waiting: ByIndex::default(),
                 queued: 0,
-                finished: ByIndex::new(),
+                finished: ByIndex::default(),
                 ready_items: 0,
                 ready_end: next,
                 running: 0,
@@ -163,8 +163,8 @@ impl Control {
                 collected: 0,
                 opening,
                 input_ended: false,
-                ending: ByIndex::new(),
-                holes: ByIndex::new(),
+                ending: ByIndex::default(),
+                holes: ByIndex::default(),
                 most_outstanding: ledger.results().results,
                 stray: 0,
                 stray_credit: Credit::take(&ledger, 0),

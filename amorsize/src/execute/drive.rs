@@ -43,7 +43,7 @@ impl Engine {
     fn run_phases(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         // A worker that calls a run does that work for its own call. It must not count as the help
         // of an idle worker.
-        let frame = (line.work.tracks && pool::is_worker() && !tracking::is_open()).then(Frame::begin);
+        let frame = (line.work.tools.tracks && pool::is_worker() && !tracking::is_open()).then(Frame::begin);
         let outcome = self.run_to_its_end(line);
         if outcome.is_err() {
             // Finished results are handed over in spite of the error.
@@ -61,13 +61,9 @@ impl Engine {
             return Err(panic);
         }
         // An iterator's run comes back for each batch. By then it knows more than its plan did.
-        match (&self.workers, &self.plan) {
-            (Some(workers), _) => {
-                let size = workers.control.state().tuner.batch_now();
-                line.outlet.set_batch_size(size);
-            }
-            (None, Some(plan)) => line.outlet.set_batch_size(plan.batch_size()),
-            (None, None) => {}
+        if let Some(workers) = &self.workers {
+            let size = workers.control.state().tuner.batch_now();
+            line.outlet.set_batch_size(size);
         }
         loop {
             if self.workers.is_none() {

@@ -259,9 +259,11 @@ impl Engine {
 
     /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&mut self) {
-        if let Some(watch) = &mut self.observer.watch {
-            watch.rebase(self.ledger.held());
-        }
+        self.with_observer(|observer, ledger| {
+            if let Some(watch) = &mut observer.watch {
+                watch.rebase(ledger.held());
+            }
+        });
         // The baseline moves, so that results kept by the caller do not count as growth of the
         // rest. A terminal that ends has more to tell than a panic of the user's code that tells
         // the memory.

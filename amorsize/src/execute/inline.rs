@@ -54,8 +54,8 @@ impl Engine {
                 let flow = self.flush(line);
                 return Ok(Inline::Done(if flow == Flow::Stop { Flow::Stop } else { Flow::Continue }));
             }
-            if let Some(interrupt) = line.work.interrupts.now() {
-                return Err(self.interrupted(line.work.interrupts, interrupt));
+            if let Some(interrupt) = line.work.tools.interrupts.now() {
+                return Err(self.interrupted(&line.work.tools.interrupts, interrupt));
             }
             // Decide before a stretch rather than after it: an iterator's caller comes back for
             // each one.
@@ -157,7 +157,7 @@ impl Engine {
         line.outlet.begin_timing(self.origin());
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.books.learned, &situation);
-        line.work.span.planned(&plan);
+        line.work.tools.span.planned(&plan);
         Ok(plan)
     }
 
@@ -340,7 +340,7 @@ impl Engine {
         if plan.threads() == 1 || !line.stock.asks.may_overlap() {
             return Ok(None);
         }
-        line.work.span.planned(&plan);
+        line.work.tools.span.planned(&plan);
         Ok(Some(plan))
     }
 }

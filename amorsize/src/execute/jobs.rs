@@ -175,7 +175,7 @@ impl Control {
             if !self.course.may_start(next) {
                 break;
             }
-            if work.interrupts.now().is_some() {
+            if work.tools.interrupts.now().is_some() {
                 // No other job may take up the items that this job leaves.
                 self.course.pause();
                 break;

@@ -141,7 +141,7 @@ impl Line<'_> {
 
     fn fill(&mut self, chunk: &mut RawChunk, count: usize, way: Way) -> bool {
         let asks = &mut self.stock.asks;
-        if !self.work.tracks {
+        if !self.work.tools.tracks {
             return self.input.fill(chunk, count, way, asks);
         }
         let buffer = chunk.item_buffer();
@@ -161,7 +161,7 @@ impl Line<'_> {
         }
         // An input that may wait is asked for one item at a time.
         let may_wait = self.stock.asks.may_wait();
-        let most = usize::try_from(self.work.ledger.free() / IN_MEMORY).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.work.tools.ledger.free() / IN_MEMORY).unwrap_or(usize::MAX);
         let restored = self.input.restore(may_wait, most)?;
         self.stock.ended |= restored.has_ended;
         Some(restored)
@@ -204,10 +204,10 @@ impl Line<'_> {
         let begun = timed.then(now);
         let work = self.work;
         let at_once = if work.one_by_one() { 1 } else { count };
-        let entered = work.ledger.enter();
+        let entered = work.tools.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let stretch = &mut done.stretch;
-            while stretch.items < count && stretch.bytes <= allowance && work.interrupts.now().is_none() {
+            while stretch.items < count && stretch.bytes <= allowance && work.tools.interrupts.now().is_none() {
                 let heap = work.step(&mut chunk, at_once, &|| false);
                 stretch.items += at_once;
                 stretch.bytes = stretch.bytes.saturating_add(heap.sum);
@@ -243,26 +243,22 @@ impl Line<'_> {
 
     /// Hands over the results that are held back to fill a batch.
     pub(crate) fn flush(&mut self) -> Flow {
-        let before = self.work.ledger.results_handed_over();
-        let flow = self.outlet.flush();
-        self.note(before, flow);
-        flow
+        self.noting(|outlet| outlet.flush())
     }
 
     fn accept(&mut self, results: Results, start: usize) -> Flow {
-        let before = self.work.ledger.results_handed_over();
-        let flow = self.outlet.accept(results, start);
-        self.note(before, flow);
-        flow
+        self.noting(|outlet| outlet.accept(results, start))
     }
 
-    /// Notes if the outlet has handed results over since it had `before` of them, and if it ended
-    /// the run.
-    fn note(&mut self, before: usize, flow: Flow) {
+    /// Calls `act`, and notes if the outlet has handed results over in it, and if it ended the run.
+    fn noting(&mut self, act: impl FnOnce(&mut dyn Outlet) -> Flow) -> Flow {
+        let before = self.work.tools.ledger.handed_over();
+        let flow = act(self.outlet);
         self.is_stopped |= flow == Flow::Stop;
-        if self.work.ledger.results_handed_over() != before {
+        if self.work.tools.ledger.handed_over() != before {
             self.stock.asks.handed_over();
         }
+        flow
     }
 
     /// True if results are held back that must be handed over before the input is asked again.

@@ -37,9 +37,6 @@ impl Control {
 
     /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&self) {
-        if let Some(watch) = self.observer().as_mut().and_then(|observer| observer.watch.as_mut()) {
-            watch.rebase(self.ledger.held());
-        }
         let mut state = self.state();
         state.most_outstanding = state.outstanding();
         state.collected = 0;

@@ -23,19 +23,17 @@ use super::books::Books;
 use super::conductor::{Conductor, WorkerJob};
 use super::control::Control;
 use super::line::{Line, Stock};
-use super::pool::job::Job;
+use super::pool::Job;
 use super::words::ThreadKind;
-use super::work::Work;
+use super::work::{Tools, Work};
 use crate::adapt::learned::{Learned, Stretch};
 use crate::adapt::situation::Situation;
 use crate::adapt::sizes::CHUNK_SECONDS;
 use crate::adapt::tuner::ThreadLimits;
 use crate::buffer::{Results, Types};
-use crate::call::interrupts::Interrupts;
 use crate::call::{Body, Function, Quota, Shared};
 use crate::error::failure::Ended;
 use crate::input::{Input, Source};
-use crate::log::trace::RunSpan;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::memory::measure::{Heap, Measure};
@@ -245,9 +243,8 @@ struct Scene {
     control: Control,
     ledger: Ledger,
     shared: Shared<usize, Value, Calls>,
-    /// The interrupts of the first part of the run, and of the rest.
-    interrupts: [Interrupts; 2],
-    span: RunSpan,
+    /// For the first part of the run, and for the rest.
+    tools: [Tools; 2],
     part: AtomicUsize,
     pool: Pool,
 }
@@ -260,8 +257,6 @@ impl Job for Scene {
 
 impl Scene {
     fn new(case: Case, token: Option<CancelToken>) -> Self {
-        let mut interrupts = Interrupts::default();
-        token.into_iter().for_each(|token| interrupts.set_token(token));
         let mut learned = Learned::default();
         // A sample of one item, slow enough that a chunk holds the number of items that it should.
         let seconds = CHUNK_SECONDS / (case.chunk as f64 + 0.5);
@@ -279,6 +274,8 @@ impl Scene {
             ..situation(None)
         };
         let ledger = Ledger::new(ByteSize::new(case.budget));
+        let mut tools = [(); 2].map(|()| Tools::new(ledger.clone(), false));
+        token.into_iter().for_each(|token| tools[0].interrupts.set_token(token));
         let mut books = Books { learned, ..Books::default() };
         books.panics.most = case.tolerant.then_some(usize::MAX);
         let cores = if case.climbs { 1 } else { 2 };
@@ -295,22 +292,14 @@ impl Scene {
                     Measure { heap: Some(heap), by: MeasuredBy::DeepSize },
                 ),
             ),
-            interrupts: [interrupts, Interrupts::default()],
-            span: RunSpan::default(),
+            tools,
             part: AtomicUsize::new(0),
             pool: Pool::new(),
         }
     }
 
     fn work(&self) -> Work<'_> {
-        Work {
-            function: &self.shared as &dyn Function,
-            facts: self.shared.facts(),
-            ledger: &self.ledger,
-            tracks: false,
-            interrupts: &self.interrupts[self.part.load(Relaxed)],
-            span: &self.span,
-        }
+        self.tools[self.part.load(Relaxed)].work(&self.shared as &dyn Function)
     }
 
     fn calls(&self) -> Vec<usize> {

@@ -1,11 +1,9 @@
 //! The only file that knows rayon. Compiled once for all functions.
 
 mod gate;
-pub(crate) mod job;
 mod known;
 mod own_threads;
 
-use self::job::Job;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -31,6 +29,12 @@ const MOST_OWN: usize = 256;
 /// With many cores the limit is this number for each: a function that waits three quarters of its
 /// time then keeps all of them busy.
 const OWN_PER_CORE: usize = 4;
+
+/// Work that threads do in parts until it says that it is done.
+pub(crate) trait Job: Sync {
+    /// Does a part. True if there is more.
+    fn run(&self) -> bool;
+}
 
 /// Starts a job on a thread of the given kind. The error is the number of the run's own threads, if
 /// no more can be had.
@@ -125,44 +129,27 @@ impl Threads {
     ) {
         let help =
             (is_worker() && !(in_call && self.include_caller())).then_some(work_on_something_else as fn() -> bool);
-        let Some(own) = own else {
-            return self.pool_scope(job, help, &mut |start| {
-                body(&|_| {
-                    start();
+        let mut lend = |start_own: &dyn Fn() -> Result<(), usize>| {
+            gate::lend(job, help, |lent| {
+                body(&|kind| {
+                    if kind == ThreadKind::Own {
+                        return start_own();
+                    }
+                    let lent = Arc::clone(lent);
+                    match &self.pool {
+                        Pool::Current => rayon_core::spawn(|| work(lent)),
+                        Pool::Own(pool) => pool.get().spawn(|| work(lent)),
+                    }
                     Ok(())
                 });
             });
         };
+        let Some(own) = own else { return lend(&|| Err(0)) };
         let threads = OwnThreads::default();
         thread::scope(|scope| {
             // The threads end with the body, even if it panics.
             let _close = Close(&threads);
-            self.pool_scope(job, help, &mut |start| {
-                body(&|kind| match kind {
-                    ThreadKind::Pool => {
-                        start();
-                        Ok(())
-                    }
-                    ThreadKind::Own => threads.start(scope, own, || self.allowance()),
-                });
-            });
-        });
-    }
-
-    fn pool_scope<'env>(
-        &self,
-        job: &'env (dyn Job + 'env),
-        help: Option<fn() -> bool>,
-        body: &mut dyn FnMut(&dyn Fn()),
-    ) {
-        gate::lend(job, help, |lent| {
-            body(&|| {
-                let lent = Arc::clone(lent);
-                match &self.pool {
-                    Pool::Current => rayon_core::spawn(|| work(lent)),
-                    Pool::Own(pool) => pool.get().spawn(|| work(lent)),
-                }
-            });
+            lend(&|| threads.start(scope, own, || self.allowance()));
         });
     }
 

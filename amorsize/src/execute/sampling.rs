@@ -84,8 +84,8 @@ impl Engine {
         self.sample_alone(line, &mut beside, most.saturating_sub(together))?;
         self.sample_together(line, together)?;
         self.sample_alone(line, &mut beside, most)?;
-        if let Some(interrupt) = line.work.interrupts.now() {
-            return Err(self.interrupted(line.work.interrupts, interrupt));
+        if let Some(interrupt) = line.work.tools.interrupts.now() {
+            return Err(self.interrupted(&line.work.tools.interrupts, interrupt));
         }
         self.sampled_seconds = self.books.learned.seconds_per_item();
         beside.settle(&mut self.books.learned.waits);
@@ -94,7 +94,7 @@ impl Engine {
         situation.cores = Some(Cores::of_this_process());
         let mut plan = Plan::explained(&self.books.learned, &situation);
         plan.warn_of(self.refused, self.unasked);
-        line.work.span.planned(&plan);
+        line.work.tools.span.planned(&plan);
         self.plan = Some(plan);
         self.observer.tell(sync::now(), Stage::Planned, self.counts());
         self.now = Some(sync::now());
@@ -128,7 +128,11 @@ impl Engine {
     /// Runs sample items on the calling thread until `most` have run.
     pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
         let is_inline = self.workers.is_none();
-        while is_inline && self.books.next_to_run() < most && !line.ended() && line.work.interrupts.now().is_none() {
+        while is_inline
+            && self.books.next_to_run() < most
+            && !line.ended()
+            && line.work.tools.interrupts.now().is_none()
+        {
             // A sample that would exceed the budget, or the bound of items in flight, ends early.
             // The results of items that were done before stay in memory as its own do.
             let room = self.in_flight_room(line.outlet);
@@ -138,7 +142,7 @@ impl Engine {
             }
             // A user who asks for a plan is also told how the function waits.
             let measured = self.books.learned.items == 0 || self.books.learned.recent_seconds() >= SHORTEST;
-            let before = (self.books.learned.items, self.books.learned.bytes);
+            let (items_before, bytes_before) = (self.books.learned.items, self.books.learned.bytes);
             // The first call is not typical: neither in its duration, nor in how it runs and waits.
             let waits = self.books.learned.waits;
             if self.books.learned.spread.mean().is_none() {
@@ -153,19 +157,17 @@ impl Engine {
             // The need of short calls is below the noise.
             let is_known = self.books.learned.items > 0;
             let is_short = is_known && bound(count as f64 * self.books.learned.recent_seconds()) < NOISE;
-            let before = (before, if is_short { None } else { Needed::begin() });
+            let needed = if is_short { None } else { Needed::begin() };
             // The time of the measurement above is no part of the next item's time.
             self.now = Some(sync::now());
             self.inline_stretch(line, count, measured)?;
             if !self.books.learned.waits.is_known() {
                 self.books.learned.waits = waits;
             }
-            let (before, needed) = before;
-            let (items, bytes) = (self.books.learned.items - before.0, self.books.learned.bytes - before.1);
+            let learned = &mut self.books.learned;
+            let (items, bytes) = (learned.items - items_before, learned.bytes - bytes_before);
             if let Some(needed) = needed.and_then(Needed::end) {
-                self.books
-                    .learned
-                    .expect_most_working(needed.saturating_sub(bytes).min(bound(self.books.learned.recent_seconds())));
+                learned.expect_most_working(needed.saturating_sub(bytes).min(bound(learned.recent_seconds())));
             }
             let stretch = beside.sampled(items, bytes, self.pace, self.books.learned.handling);
             self.books.learned.spread.add(stretch);

@@ -9,12 +9,9 @@ use crate::memory::watch::LOOK;
 use crate::system::sync::{PoisonError, now};
 
 impl Control {
-    /// Sleeps until the calling thread has something to do, or for `most`. `wanted_items` fill its
-    /// batch, and `holds` says that the batch is not empty.
-    pub(crate) fn wait(&self, wanted_items: usize, holds: bool, most: Duration) {
-        let mut state = self.state();
-        state.wanted_items = state.wanted(wanted_items);
-        state.caller_holds = holds;
+    /// Sleeps until the calling thread is [needed](Self::needs_caller), or for `most`.
+    pub(crate) fn wait(&self, most: Duration) {
+        let state = self.state();
         // Calls may need much memory: wake up often enough to follow its growth.
         let most = if state.bounds.is_bounded() { most.min(LOOK) } else { most };
         if !state.caller_is_needed(self.course.limit()) {
@@ -65,7 +62,8 @@ impl Control {
         false
     }
 
-    /// True if the calling thread has something to do. For a thread that does not sleep.
+    /// True if the calling thread has something to do. `wanted_items` fill its batch, and `holds`
+    /// says that the batch is not empty: this holds for its next sleep as well.
     pub(crate) fn needs_caller(&self, wanted_items: usize, holds: bool) -> bool {
         let mut state = self.state();
         state.wanted_items = state.wanted(wanted_items);

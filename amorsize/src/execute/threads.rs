@@ -8,8 +8,7 @@ use super::conductor::{Conductor, Grown, WorkerJob};
 use super::control::Control;
 use super::engine::Engine;
 use super::line::Line;
-use super::pool::job::Job;
-use super::pool::{self, Threads};
+use super::pool::{self, Job, Threads};
 use super::words::ThreadKind;
 use crate::adapt::alone;
 use crate::adapt::climb::Climb;
@@ -100,10 +99,7 @@ impl Engine {
         let in_call = self.ledger.outer_budget().is_some();
         threads.scope(&job(ThreadKind::Pool), own, in_call, &mut |start| {
             let conducted = catch_unwind(AssertUnwindSafe(|| conductor.conduct(line, start)));
-            outcome = match conducted {
-                Ok(outcome) => outcome,
-                Err(payload) => Err(Ended::Panic(payload)),
-            };
+            outcome = conducted.unwrap_or_else(|payload| Err(Ended::Panic(payload)));
         });
         drop(waits);
         control.settle();

@@ -29,8 +29,7 @@ impl Tools {
     }
 
     pub(crate) fn work<'a>(&'a self, function: &'a dyn Function) -> Work<'a> {
-        let Self { ledger, tracks, interrupts, span } = self;
-        Work { function, facts: function.facts(), ledger, tracks: *tracks, interrupts, span }
+        Work { function, facts: function.facts(), tools: self }
     }
 }
 
@@ -39,30 +38,26 @@ impl Tools {
 pub(crate) struct Work<'a> {
     pub(crate) function: &'a dyn Function,
     pub(crate) facts: Facts,
-    pub(crate) ledger: &'a Ledger,
-    /// True if the program's allocator tells what calls need.
-    pub(crate) tracks: bool,
-    pub(crate) interrupts: &'a Interrupts,
-    pub(crate) span: &'a RunSpan,
+    pub(crate) tools: &'a Tools,
 }
 
 impl Work<'_> {
     /// True if results are measured one by one.
     pub(crate) fn measures(&self) -> bool {
-        self.facts.knows_results || (self.tracks && self.facts.results_own)
+        self.facts.knows_results || (self.tools.tracks && self.facts.results_own)
     }
 
     /// True if something must be checked before each call.
     pub(crate) fn one_by_one(&self) -> bool {
-        self.measures() || self.interrupts.are_possible()
+        self.measures() || self.tools.interrupts.are_possible()
     }
 
     /// Calls the function for the next `count` items of a chunk, and measures their results.
     /// `count` is 1 if results are measured one by one. Once the run `is_over`, no call is
     /// repeated.
     pub(crate) fn step(&self, chunk: &mut RawChunk, count: usize, is_over: &dyn Fn() -> bool) -> Heap {
-        let is_over: &dyn Fn() -> bool = &|| is_over() || self.interrupts.now().is_some();
-        if !self.tracks {
+        let is_over: &dyn Fn() -> bool = &|| is_over() || self.tools.interrupts.now().is_some();
+        if !self.tools.tracks {
             self.function.call(chunk, count, is_over);
             return self.function.results_heap(chunk, count);
         }
@@ -107,7 +102,7 @@ impl Work<'_> {
 
     /// True if resident memory alone can tell what items own.
     pub(crate) fn items_are_opaque(&self) -> bool {
-        !self.tracks && self.facts.items_are_opaque
+        !self.tools.tracks && self.facts.items_are_opaque
     }
 
     /// The bytes that the waiting items of a chunk own beside their own size.
@@ -120,7 +115,7 @@ impl Work<'_> {
     /// Runs the next chunk that has credit. Says if there was one, and, to a job, if there are
     /// more.
     pub(crate) fn run_next(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
-        if !self.tracks {
+        if !self.tools.tracks {
             return self.run_untracked(control, job, forced);
         }
         if job.is_some() {
@@ -145,20 +140,20 @@ impl Work<'_> {
 
     /// Waits until the run's store has written what it holds in memory, and says if there was any.
     pub(crate) fn waits_for_store(&self) -> bool {
-        self.interrupts.keeper().get().is_some_and(Keeper::wait_until_written)
+        self.tools.interrupts.keeper().get().is_some_and(Keeper::wait_until_written)
     }
 
     /// The number of results of a chunk before the first one that was to be tried again, if the run
     /// is durable and ended first.
     pub(crate) fn cut_of(&self, chunk: &mut RawChunk) -> Option<usize> {
-        self.interrupts.keeper().get()?;
+        self.tools.interrupts.keeper().get()?;
         chunk.take_cut()
     }
 
     /// If the run is durable, keeps the results up to the one that was to be tried again, and
     /// forgets the `lost` items behind them.
     pub(crate) fn keep(&self, first: usize, results: &Results, (lost, cut_at): (usize, Option<usize>)) {
-        if let Some(keeper) = self.interrupts.keeper().get() {
+        if let Some(keeper) = self.tools.interrupts.keeper().get() {
             let (kept, end) = (cut_at.unwrap_or(results.len()), first + results.len());
             self.function.keep(keeper, first, results, kept);
             keeper.disown(first + kept..end);
@@ -170,7 +165,7 @@ impl Work<'_> {
         let Some((started, held, mut chunk)) = control.start_next(job, forced) else { return false };
         let start = started.grant.start;
         chunk.results.ensure(started.grant.items);
-        let entered = self.ledger.enter();
+        let entered = self.tools.ledger.enter();
         let ran = control.run(started, held, *self, &mut chunk);
         drop(entered);
         let cut_at = self.cut_of(&mut chunk);

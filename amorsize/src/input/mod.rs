@@ -22,9 +22,13 @@ use crate::store::Buffers;
 pub(crate) trait Input {
     /// Passes over the next items that need not run; over a single item if the input may wait.
     /// `most` is for the bytes of their stored results, of which one is read in any case.
-    fn restore(&mut self, may_wait: bool, most: usize) -> Option<Restored>;
+    fn restore(&mut self, _may_wait: bool, _most: usize) -> Option<Restored> {
+        None
+    }
     /// The number of items taken so far, and true if earlier runs knew that the input ends there.
-    fn end(&self) -> (usize, bool);
+    fn end(&self) -> (usize, bool) {
+        (0, true)
+    }
     /// Takes up to `most` items into an empty chunk, as far as `asks` allows, and says if the input
     /// has ended.
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool;
@@ -158,19 +162,9 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
         self.resume.as_mut()?.restore(self.types, begun(&mut self.input, &mut self.iterator), may_wait, most)
     }
 
-    #[cfg(not(feature = "durable"))]
-    fn restore(&mut self, _may_wait: bool, _most: usize) -> Option<Restored> {
-        None
-    }
-
     #[cfg(feature = "durable")]
     fn end(&self) -> (usize, bool) {
         self.resume.as_ref().map_or((0, true), |resume| resume.end())
-    }
-
-    #[cfg(not(feature = "durable"))]
-    fn end(&self) -> (usize, bool) {
-        (0, true)
     }
 
     fn tells_the_truth(&mut self) -> bool {

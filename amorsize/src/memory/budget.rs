@@ -68,17 +68,13 @@ struct Account {
     shares: OnceLock<Shares>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tally {
     results: AtomicUsize,
     bytes: AtomicU64,
 }
 
 impl Tally {
-    fn new() -> Self {
-        Self { results: 0.into(), bytes: 0.into() }
-    }
-
     fn add(&self, results: usize, bytes: u64) {
         self.results.fetch_add(results, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
@@ -170,8 +166,8 @@ impl Ledger {
             limit: budget.as_u64().into(),
             held: 0.into(),
             peak: 0.into(),
-            made: Tally::new(),
-            gone: Tally::new(),
+            made: Tally::default(),
+            gone: Tally::default(),
             outer: current(),
             collects: false.into(),
             shares: OnceLock::new(),
@@ -244,11 +240,6 @@ impl Ledger {
     /// from results, so it sees here what an outlet has handed over.
     pub(crate) fn handed_over(&self) -> Counted {
         self.0.gone.read()
-    }
-
-    /// The number of these results.
-    pub(crate) fn results_handed_over(&self) -> usize {
-        self.0.gone.results.load(Relaxed)
     }
 
     pub(super) fn note_made(&self, results: usize, bytes: u64) {

@@ -56,7 +56,8 @@ impl Plan {
         let cores_of_a_call = learned.waits.cores_of_a_call(situation.threads);
         let speedup = cores_of_a_call.map_or(speedup, |cores| speedup.min((situation.threads as f64 / cores).max(1.0)));
         // The budget bounds the number of calls at a time.
-        let each = learned.expected_bytes().max(situation.result_size as u64) + learned.expected_working();
+        let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
+        let each = bytes_per_item + learned.expected_working();
         let fitting = (situation.budget.as_f64() / each.max(1) as f64).max(1.0);
         let by_memory = speedup > 1.0 && fitting == 1.0;
         let speedup = speedup.min(fitting);
@@ -64,7 +65,6 @@ impl Plan {
         // A call that keeps all cores busy leaves some idle at times.
         let pays = speedup > 1.0 || cores_of_a_call.is_some();
         let threads = if most > 1 && (pays || asked) { most } else { 1 };
-        let bytes_per_item = learned.expected_bytes().max(situation.result_size as u64);
 
         let mut plan = Self {
             sizes: Sizes::new(learned, situation, threads),

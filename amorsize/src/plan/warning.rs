@@ -482,17 +482,15 @@ impl Plan {
             ),
             _ => {}
         }
-        if self.measured_by == MeasuredBy::Unmeasured {
-            let Warning { code, message } = Warning::unmeasured();
-            warn(code, message);
-        }
-        if self.measured_by == MeasuredBy::Resident {
-            warn(
+        match self.measured_by {
+            MeasuredBy::Resident => warn(
                 Warning::BYTES_UNSURE,
                 "bytes are told from the process's resident memory, which other work changes too: \
                  derive or implement `DeepSize` for the result, or install `Tracking`, to have them counted"
                     .into(),
-            );
+            ),
+            MeasuredBy::Unmeasured => self.warnings.push(Warning::unmeasured()),
+            _ => {}
         }
     }
 }

@@ -22,7 +22,7 @@ impl Report {
     /// ```
     #[must_use]
     pub fn restored(&self) -> usize {
-        self.kept.map_or(0, |kept| kept.restored)
+        self.kept.restored
     }
 
     /// The number of frames that were found damaged when the directory was opened. Their items were
@@ -40,7 +40,7 @@ impl Report {
     /// ```
     #[must_use]
     pub fn damaged(&self) -> usize {
-        self.kept.map_or(0, |kept| kept.damaged)
+        self.kept.damaged
     }
 
     /// Bytes that the run keeps on disk: those of all its segments, when it was opened or has
@@ -58,6 +58,6 @@ impl Report {
     /// ```
     #[must_use]
     pub fn stored_bytes(&self) -> ByteSize {
-        ByteSize::new(self.kept.map_or(0, |kept| kept.bytes))
+        ByteSize::new(self.kept.bytes)
     }
 }

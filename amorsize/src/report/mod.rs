@@ -69,9 +69,9 @@ pub struct Report {
     pub(crate) stages: Vec<StageReport>,
     /// Files of the run that it could not remove.
     not_removed: Option<Warning>,
-    /// Only for a run that keeps what it finishes.
+    /// Zeros for a run that keeps nothing.
     #[cfg(feature = "durable")]
-    pub(crate) kept: Option<KeptFigures>,
+    pub(crate) kept: KeptFigures,
     /// The task of an array that was done before, so that nothing ran.
     #[cfg(feature = "array")]
     pub(crate) done_task: Option<usize>,
@@ -88,7 +88,7 @@ impl Report {
             stages: Vec::new(),
             not_removed: None,
             #[cfg(feature = "durable")]
-            kept: None,
+            kept: KeptFigures::default(),
             #[cfg(feature = "array")]
             done_task: None,
         }
@@ -108,7 +108,7 @@ impl Report {
             retries: next.retries,
             stages: next.stages,
             not_removed: self.not_removed.or(next.not_removed),
-            kept: [self.kept, next.kept].into_iter().flatten().reduce(KeptFigures::and),
+            kept: self.kept.and(next.kept),
             done_task: None,
         }
     }

@@ -146,7 +146,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Stream<I, R, C, P> {
             Err(error) if P::STOPS => Some(Ended::Error(error)),
             Err(error) => panic!("{error}"),
         };
-        Self { run, buffer, ended: why.is_some(), stopped: false, why, panicked: ByIndex::new() }
+        Self { run, buffer, ended: why.is_some(), stopped: false, why, panicked: ByIndex::default() }
     }
 
     /// The next item, made of the value and the index of its item; by input order if it is

@@ -201,9 +201,7 @@ mod system {
 
     #[cfg(target_os = "linux")]
     pub(crate) fn is_first_thread() -> bool {
-        // SAFETY: it takes no arguments and can't fail.
-        let thread = unsafe { libc::gettid() };
-        u32::try_from(thread).is_ok_and(|thread| thread == std::process::id())
+        thread_number().and_then(|thread| u32::try_from(thread).ok()) == Some(std::process::id())
     }
 
     #[cfg(target_vendor = "apple")]

@@ -93,8 +93,8 @@ mod system {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn others_ran() -> Option<Duration> {
-        calls::process_ran().checked_sub(thread_ran())
+    pub(crate) fn others_ran(exactly: bool) -> Option<Duration> {
+        calls::process_ran().checked_sub(thread_ran()).filter(|_| !exactly)
     }
 
     // Inlined into each look, this would be most of a measurement's code.
@@ -158,7 +158,7 @@ mod system {
 
     use super::Use;
 
-    pub(crate) fn others_ran() -> Option<Duration> {
+    pub(crate) fn others_ran(_exactly: bool) -> Option<Duration> {
         None
     }
 
@@ -325,13 +325,7 @@ pub(crate) fn process_ran() -> Option<Duration> {
 /// takes 15 us then, and 1 us more for each thread. `None` on other systems than Linux, and where a
 /// look was disturbed.
 pub(crate) fn others_ran(exactly: bool) -> Option<Duration> {
-    if !tells() {
-        return None;
-    }
-    #[cfg(target_os = "linux")]
-    return system::others_ran(exactly);
-    #[cfg(not(target_os = "linux"))]
-    return if exactly { None } else { system::others_ran() };
+    if tells() { system::others_ran(exactly) } else { None }
 }
 
 /// True if [`others_ran`] tells the exact time, if not each time; asking takes 15 us.

@@ -26,15 +26,11 @@ pub(crate) struct ByIndex<V>(VecDeque<(usize, V)>);
 
 impl<V> Default for ByIndex<V> {
     fn default() -> Self {
-        Self::new()
+        Self(VecDeque::new())
     }
 }
 
 impl<V> ByIndex<V> {
-    pub(crate) const fn new() -> Self {
-        Self(VecDeque::new())
-    }
-
     /// Puts a value in. Gives back the one that was there.
     pub(crate) fn insert(&mut self, index: usize, value: V) -> Option<V> {
         match self.find(index) {
@@ -125,7 +121,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_map_in_order(steps in proptest::collection::vec((0_u8..5, 0_usize..20), 0..80)) {
-            let (mut map, mut expected) = (ByIndex::new(), BTreeMap::new());
+            let (mut map, mut expected) = (ByIndex::default(), BTreeMap::new());
             for (n, (step, index)) in steps.into_iter().enumerate() {
                 match step {
                     0 | 1 => prop_assert_eq!(map.insert(index, n), expected.insert(index, n)),

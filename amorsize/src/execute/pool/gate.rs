@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::Job;
+use super::Job;
 use crate::error::failure::{Payload, discard};
 use crate::system::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

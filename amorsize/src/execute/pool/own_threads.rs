@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::job::Job;
+use super::Job;
 
 /// Threads that a run starts for itself as it needs them, and that end with it.
 ///

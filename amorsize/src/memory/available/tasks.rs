@@ -38,8 +38,8 @@ pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
     // Found before the first thread starts.
     let mapped = || fs::read_to_string("/proc/self/statm").ok().and_then(|statm| machine::mapped(&statm));
     let mapped_before = ByteSize::new(MAPPED_BEFORE.get(|| mapped().unwrap_or(ByteSize::ZERO).as_u64()));
-    let space = Space { mapped_before, ..Space::of_this_process() };
-    let space = Space { stack: started.stack.map_or(space.stack, ByteSize::of_usize), ..space };
+    let own = Space::of_this_process();
+    let space = Space { stack: started.stack.map_or(own.stack, ByteSize::of_usize), mapped_before, ..own };
     most_under(Path::new("/"), &space, started, enough)
 }
 
@@ -81,8 +81,7 @@ fn half(left: u64, there: usize) -> usize {
 #[derive(Clone, Copy, Debug)]
 struct Space {
     stack: ByteSize,
-    /// The bytes that the allocator reserves for each thread, up to a number of threads.
-    arena: ByteSize,
+    /// The number of threads for which the allocator reserves an [`ARENA`] each.
     arenas: usize,
     /// The bytes that the process had mapped before it had threads.
     mapped_before: ByteSize,
@@ -97,13 +96,13 @@ impl Space {
         let asked = most_arenas(arena_max.as_deref(), tunables.as_deref());
         // The program may have another allocator, but nothing tells, and others reserve memory too.
         let arenas = if cfg!(target_env = "gnu") { asked.unwrap_or(ARENAS_PER_PROCESSOR * processors) } else { 0 };
-        Self { stack, arena: ARENA, arenas, mapped_before: ByteSize::ZERO }
+        Self { stack, arenas, mapped_before: ByteSize::ZERO }
     }
 
     /// The bytes that a number of threads take.
     #[cfg(test)]
     fn of_threads(&self, threads: usize) -> ByteSize {
-        self.stack * threads as u64 + self.arena * threads.min(self.arenas) as u64
+        self.stack * threads as u64 + ARENA * threads.min(self.arenas) as u64
     }
 
     /// The part of `mapped` bytes that belongs to present or former threads. A thread that never
@@ -111,7 +110,7 @@ impl Space {
     fn taken(&self, started: Started, mapped: ByteSize) -> ByteSize {
         let stacks = self.stack * started.now as u64;
         let grown = mapped.saturating_sub(self.mapped_before).saturating_sub(stacks);
-        stacks + grown.min(self.arena * started.most.min(self.arenas) as u64)
+        stacks + grown.min(ARENA * started.most.min(self.arenas) as u64)
     }
 
     /// The number of threads that fit into these bytes.
@@ -119,11 +118,11 @@ impl Space {
         let threads = |bytes: ByteSize, each: ByteSize| {
             usize::try_from(bytes.as_u64() / each.as_u64().max(1)).unwrap_or(usize::MAX)
         };
-        let with_arenas = threads(bytes, self.stack + self.arena);
+        let with_arenas = threads(bytes, self.stack + ARENA);
         if with_arenas < self.arenas {
             return with_arenas;
         }
-        threads(bytes.saturating_sub(self.arena * self.arenas as u64), self.stack)
+        threads(bytes.saturating_sub(ARENA * self.arenas as u64), self.stack)
     }
 }
 
@@ -208,7 +207,7 @@ mod tests {
     }
 
     /// Two processors.
-    const SPACE: Space = Space { stack: STACK, arena: ARENA, arenas: 16, mapped_before: ByteSize::ZERO };
+    const SPACE: Space = Space { stack: STACK, arenas: 16, mapped_before: ByteSize::ZERO };
     const ENOUGH: usize = 256;
 
     /// A process of a user who is not root, in a system of 400 tasks; `limits` are lines of
@@ -417,7 +416,7 @@ mod tests {
             before in 0usize..300,
             pages in 0u64..1 << 24,
         ) {
-            let space = Space { stack: ByteSize::new(stack), arena: ARENA, arenas, mapped_before: ByteSize::ZERO };
+            let space = Space { stack: ByteSize::new(stack), arenas, mapped_before: ByteSize::ZERO };
             let started = started(now, now + before);
             let limit = ByteSize::new(left) + ByteSize::of_usize(page_size().unwrap()) * pages;
             let limits = ResourceLimits::parse(&format!("Max address space {} unlimited bytes", limit.as_u64()));

@@ -81,18 +81,10 @@ pub(crate) fn is_open() -> bool {
     HERE.try_with(|here| here.open.get()).unwrap_or(false)
 }
 
-/// Adds bytes of an isolated frame to the one that is open on this thread, which counts them from
-/// now on. Returns `false`, and does nothing, if none is open.
-#[inline]
-pub(super) fn transfer(bytes: i64) -> bool {
-    let peak = bytes.max(0);
-    pass_on(bytes, peak)
-}
-
 /// Adds bytes of a run's calls to the frame that is open on this thread or, if none is, to the
 /// stray bytes, without counting them as the worker's own.
 pub(crate) fn settle(bytes: i64) {
-    if !transfer(bytes) {
+    if !pass_on(bytes, bytes.max(0)) {
         add_settled(bytes);
     }
 }

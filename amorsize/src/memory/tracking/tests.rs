@@ -9,7 +9,7 @@ use std::thread;
 
 use rayon::prelude::*;
 
-use super::frame::transfer;
+use super::frame::settle;
 use super::stray::{add_stray, slots, stray};
 use super::{Frame, HeapUse, Tracking, is_active, is_open, mark_worker, workers_stray};
 
@@ -148,14 +148,16 @@ fn nested_measurements_count_for_what_is_around() {
 }
 
 #[test]
-fn bytes_are_transferred_to_the_open_frame_alone() {
+fn bytes_are_settled_in_the_open_frame_alone() {
     let _alone = alone();
     let before = stray();
-    assert!(!transfer(100));
-    assert_eq!(stray(), before);
+    settle(100);
+    assert_eq!(stray() - before, 100);
+    settle(-100);
     let frame = Frame::begin();
-    assert!(transfer(100) && transfer(-30) && transfer(20));
+    [100, -30, 20].into_iter().for_each(settle);
     assert_eq!(frame.end(), heap(90, 100));
+    assert_eq!(stray(), before);
     add_stray(5);
     assert_eq!(stray() - before, 5);
     add_stray(-5);

@@ -73,8 +73,8 @@ impl Core {
         report.stages = self.stages.iter().map(|stage| stage.report()).collect();
         report.retries = retries.saturating_sub(self.retries_before);
         #[cfg(feature = "durable")]
-        {
-            report.kept = self.tools.interrupts.keeper().get().map(crate::durable::Keeper::told);
+        if let Some(keeper) = self.tools.interrupts.keeper().get() {
+            report.kept = keeper.told();
         }
         report
     }
