@@ -273,7 +273,12 @@ impl VisitMut for ImplTraits<'_> {
         }
         visit_mut::visit_type_mut(self, ty);
         if let Type::ImplTrait(impl_trait) = ty {
-            let ident = self.names.type_parameter(&camel_case(self.parameter), impl_trait.impl_token.span);
+            let wanted = match camel_case(self.parameter) {
+                // A keyword, for a parameter such as `self_`.
+                word if word == "Self" => "Shared".to_owned(),
+                name => name,
+            };
+            let ident = self.names.type_parameter(&wanted, impl_trait.impl_token.span);
             self.found.push((ident.clone(), impl_trait.bounds.clone()));
             *ty = parse_quote!(#ident);
         }

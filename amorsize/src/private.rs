@@ -80,6 +80,8 @@ constructors!(new9 fallible_new9(A, B, C, D, E, F, G, H, J));
 constructors!(new10 fallible_new10(A, B, C, D, E, F, G, H, J, K));
 constructors!(new11 fallible_new11(A, B, C, D, E, F, G, H, J, K, L));
 constructors!(new12 fallible_new12(A, B, C, D, E, F, G, H, J, K, L, M));
+// `self` and twelve others.
+constructors!(new13 fallible_new13(A, B, C, D, E, F, G, H, J, K, L, M, O));
 
 /// Checks a constant that counts something.
 ///

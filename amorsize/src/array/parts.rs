@@ -65,7 +65,11 @@ impl Attempts {
         // Writes of an earlier attempt may not be on the disk yet.
         for name in &self.parts {
             let path = self.directory.join(name);
-            File::open(&path)
+            // Windows syncs no file that is open for reading alone.
+            File::options()
+                .read(true)
+                .write(cfg!(windows))
+                .open(&path)
                 .and_then(|file| file.sync_all())
                 .map_err(|error| ArrayError::io(&path, "synced", error))?;
         }

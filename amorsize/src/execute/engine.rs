@@ -259,14 +259,17 @@ impl Engine {
 
     /// Notes that the results that the run held belong to the caller of the run now.
     pub(crate) fn rebase(&mut self) {
-        self.with_observer(|observer, ledger| {
-            if let Some(watch) = &mut observer.watch {
-                watch.rebase(ledger.held());
-            }
-        });
         // The baseline moves, so that results kept by the caller do not count as growth of the
         // rest. A terminal that ends has more to tell than a panic of the user's code that tells
         // the memory.
+        let moved = catch_unwind(AssertUnwindSafe(|| {
+            self.with_observer(|observer, ledger| {
+                if let Some(watch) = &mut observer.watch {
+                    watch.rebase(ledger.held());
+                }
+            });
+        }));
+        moved.unwrap_or_else(discard);
         self.try_read_resident().unwrap_or_else(discard);
         self.resident_most = 0;
         if let Some(Workers { control, .. }) = self.workers.as_deref() {

@@ -166,7 +166,10 @@ impl Engine {
         if line.stock.resumes
             && let Some(restored) = line.restore()
         {
-            return Ok(self.pass_over(line, restored));
+            let flow = self.pass_over(line, restored);
+            // Reading them is no part of the next call.
+            self.now = self.now.map(|_| sync::now());
+            return Ok(flow);
         }
         let count = self.stretch.min(most);
         // The time of an input and a sink that wait for each other must not count as time of calls.

@@ -1,6 +1,7 @@
 //! Looks at memory and at the run while the run is on threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::TryLockError;
 
 use super::account::Account;
 use super::control::Control;
@@ -11,9 +12,13 @@ impl Control {
     /// Looks at the system's memory and at the run if a look is due. Any thread may call this: the
     /// calling thread can be in the sink for long.
     pub(super) fn look(&self) {
-        // If the lock is taken, another thread is looking already.
-        let Some(Ok(observer)) = self.observer.as_ref().map(Mutex::try_lock) else { return };
-        self.look_with(observer);
+        match self.observer.as_ref().map(Mutex::try_lock) {
+            Some(Ok(observer)) => self.look_with(observer),
+            // User code panicked that tells of memory or is told of progress.
+            Some(Err(TryLockError::Poisoned(whole))) => self.look_with(whole.into_inner()),
+            // Another thread is looking already.
+            Some(Err(TryLockError::WouldBlock)) | None => {}
+        }
     }
 
     /// Looks even if no look is due.

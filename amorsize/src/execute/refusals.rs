@@ -66,6 +66,15 @@ pub(super) fn interrupted(
     Error::new(kind).into()
 }
 
+/// The error of a run that was interrupted, with the number of items that it had computed.
+pub(super) fn with_items_done(error: Error, items_done: usize) -> Error {
+    match *error.kind() {
+        ErrorKind::Cancelled { .. } => Error::new(ErrorKind::Cancelled { items_done }),
+        ErrorKind::TimedOut { seconds, .. } => Error::new(ErrorKind::TimedOut { items_done, seconds }),
+        _ => error,
+    }
+}
+
 pub(super) fn oversize(item: usize, needed: u64, ledger: &Ledger, measured_by: MeasuredBy) -> Error {
     Error::new(ErrorKind::Oversize { item, needed: ByteSize::new(needed), budget: ledger.budget(), measured_by })
 }

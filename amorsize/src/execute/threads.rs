@@ -9,6 +9,7 @@ use super::control::Control;
 use super::engine::Engine;
 use super::line::Line;
 use super::pool::{self, Job, Threads};
+use super::refusals::with_items_done;
 use super::words::ThreadKind;
 use crate::adapt::alone;
 use crate::adapt::climb::Climb;
@@ -104,6 +105,10 @@ impl Engine {
         drop(waits);
         control.settle();
         tracking::settle(control.take_kept());
+        if let Err(Ended::Error(error)) = outcome {
+            // Calls that were in flight have ended since.
+            outcome = Err(with_items_done(error, control.state().books.learned.items).into());
+        }
         if outcome.is_err() && !line.is_stopped {
             // Results that finished meanwhile follow those that were handed over, as long as they
             // are next in order.

@@ -267,8 +267,9 @@ impl Partial {
         self.begin()?;
         if let State::Whole(place) = self.state {
             if fs::metadata(&self.path).is_ok_and(|whole| whole.len() == place) {
+                self.sync_name()?;
                 self.state = State::Finished;
-                return self.sync_name();
+                return Ok(());
             }
             self.open_whole()?;
         }
@@ -279,9 +280,13 @@ impl Partial {
         if let Err(error) = open.file.sync_all() {
             return Err(self.broken_by("synced", &error));
         }
+        let whole = State::Whole(open.len);
         fs::rename(&self.partial, &self.path).map_err(|error| self.failed("renamed", &error))?;
+        // Until its name is on the disk too, the next call tries that again.
+        self.state = whole;
+        self.sync_name()?;
         self.state = State::Finished;
-        self.sync_name()
+        Ok(())
     }
 
     fn sync_name(&self) -> Result<(), Error> {

@@ -15,12 +15,11 @@ pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Res
     })
 }
 
-/// Refuses a result that can't be read back from its bytes. A result of more than 64 KiB is
-/// accepted unread, as it would need its memory twice.
+/// Refuses a result that can't be read back from its bytes.
 pub(crate) fn read_back<R: Serialize + DeserializeOwned>(result: &R) -> Result<(), String> {
-    let mut bytes = vec![0; 64 << 10];
-    let Ok(bytes) = postcard::to_slice(result, &mut bytes) else { return Ok(()) };
-    match decode::<R>(bytes) {
+    let mut bytes = Vec::new();
+    encode(result, &mut bytes)?;
+    match decode::<R>(&bytes) {
         Ok((_, [])) => Ok(()),
         Ok((_, left)) => Err(unreadable(&format!("{} bytes are left over", left.len()))),
         Err(cause) => Err(unreadable(&cause)),
