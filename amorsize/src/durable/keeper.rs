@@ -1,21 +1,18 @@
 //! The part of a durable run that all its threads share. It keeps finished items, and says why the
 //! run must stop.
 
-mod writer_state;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::writer_state::WriterState;
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::report::totals::KeptFigures;
-use crate::store::{Encoded, ItemsHash, Kind, Store, Writer};
+use crate::store::{Encoded, ItemsHash, Kind, Settings, Store, Writer};
 use crate::units::by_index::ranges;
 
 /// Keeps what a run finishes. See the [module](self).
@@ -36,7 +33,9 @@ pub(crate) struct Keeper {
     restored: Box<[Range<usize>]>,
     places: Mutex<Places>,
     told: Mutex<KeptFigures>,
-    state: Arc<WriterState>,
+    ledger: Ledger,
+    /// True if the run must stop.
+    has_failed: Arc<AtomicBool>,
 }
 
 /// The keeper of a run, if it has one. Without the feature it is empty, and is never asked.
@@ -100,10 +99,8 @@ impl Keeper {
             restored,
             places: Mutex::default(),
             told: Mutex::new(told),
-            state: Arc::new(WriterState {
-                held: Mutex::new(Credit::take(ledger, 0)),
-                has_failed: AtomicBool::new(false),
-            }),
+            ledger: ledger.clone(),
+            has_failed: Arc::default(),
         }
     }
 
@@ -158,7 +155,7 @@ impl Keeper {
             let _ = self.stop_writer(writer);
         }
         if lock(&self.lost).is_some() && lock(&self.why).is_none() {
-            self.state.has_failed.store(false, Ordering::Relaxed);
+            self.has_failed.store(false, Ordering::Relaxed);
         }
     }
 
@@ -171,9 +168,15 @@ impl Keeper {
         Err(error)
     }
 
-    /// The bytes of all segments, once a writer failed.
-    pub(super) fn used(&self) -> Option<u64> {
-        lock(&self.lost).as_ref().map(|lost| lost.used)
+    /// The settings of a writer. It owns no part of the keeper, which owns the writer: a thread
+    /// with the last reference to its own writer would wait for its own end.
+    pub(super) fn settings(&self, most_held: u64) -> Settings {
+        Settings {
+            used: lock(&self.lost).as_ref().map(|lost| lost.used),
+            ledger: Some(self.ledger.clone()),
+            has_failed: Arc::clone(&self.has_failed),
+            ..Settings::new(most_held)
+        }
     }
 
     /// The error that kept finished results from the store.
@@ -195,7 +198,7 @@ impl Keeper {
     /// True if the run must stop. [`why`](Self::why) says why.
     #[inline]
     pub(crate) fn has_failed(&self) -> bool {
-        self.state.has_failed.load(Ordering::Relaxed)
+        self.has_failed.load(Ordering::Relaxed)
     }
 
     /// Stops the run with an error, unless it stops for another one.
@@ -213,14 +216,10 @@ impl Keeper {
                 Some(why)
             }
         };
-        self.state.has_failed.store(true, Ordering::Relaxed);
+        self.has_failed.store(true, Ordering::Relaxed);
         if let Some(Ended::Panic(payload)) = unwanted {
             crate::error::failure::discard(payload);
         }
-    }
-
-    pub(super) fn state(&self) -> Arc<WriterState> {
-        Arc::clone(&self.state)
     }
 
     /// The error that ended the run for good, if one did.
@@ -243,7 +242,7 @@ impl Keeper {
             Some(panic) => {
                 drop(why);
                 if self.writer().is_none_or(|writer| writer.failure().is_none()) {
-                    self.state.has_failed.store(false, Ordering::Relaxed);
+                    self.has_failed.store(false, Ordering::Relaxed);
                 }
                 return Some(panic);
             }
@@ -311,10 +310,6 @@ impl Keeper {
             self.lack();
         }
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
-        let put = |encoded: Encoded| {
-            lock(&self.state.held).grow(encoded.memory());
-            writer.put(encoded);
-        };
         let mut encoded = from(first);
         let mut rest = (first..).zip(results).zip(hashes);
         let mut next = first;
@@ -332,7 +327,7 @@ impl Keeper {
                     match hash.filter(|_| is_kept).and_then(|hash| push(&mut encoded, hash, result)) {
                         Some(Ok(())) => encoded.reserve(results.len()),
                         Some(Err(text)) => return Err((index, text)),
-                        None => put(std::mem::replace(&mut encoded, from(next))),
+                        None => writer.put(std::mem::replace(&mut encoded, from(next))),
                     }
                 }
                 Ok(())
@@ -350,11 +345,11 @@ impl Keeper {
                         crate::error::failure::discard(payload);
                     }
                     encoded.undo();
-                    put(std::mem::replace(&mut encoded, from(next)));
+                    writer.put(std::mem::replace(&mut encoded, from(next)));
                 }
             }
         }
-        put(encoded);
+        writer.put(encoded);
         match why {
             None => writer.wait_for_room(),
             Some(why) => {
@@ -366,10 +361,8 @@ impl Keeper {
 
     /// Waits until everything is written, and says if there was anything to write.
     pub(crate) fn wait_until_written(&self) -> bool {
-        if lock(&self.state.held).bytes() == 0 {
-            return false;
-        }
-        self.writer().inspect(|writer| writer.wait_until_written()).is_some()
+        let writer = self.writer().filter(|writer| writer.held() > 0);
+        writer.inspect(|writer| writer.wait_until_written()).is_some()
     }
 
     /// Forgets items that have no result.
