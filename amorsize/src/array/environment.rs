@@ -13,8 +13,6 @@ struct Engine {
     first: usize,
     /// A text that stands for no index.
     none: Option<&'static str>,
-    /// Finds the memory of the task in bytes.
-    memory: fn(&Variables<'_>) -> Result<Option<ByteSize>, ArrayError>,
     /// Finds the threads of the task.
     threads: fn(&Variables<'_>) -> Option<usize>,
 }
@@ -28,13 +26,15 @@ const THREADS: &str = "AMORSIZE_THREADS";
 /// enough to look for the results of each: with a wrong number that would never end.
 const MOST_TASKS: usize = 4 << 20;
 
-/// An engine that counts tasks from 0, and tells neither memory nor threads.
-const PLAIN: Engine = Engine { index: "", first: 0, none: None, memory: |_| Ok(None), threads: |_| None };
+/// The only engine that tells the memory of a task.
+const SLURM: &str = "SLURM_ARRAY_TASK_ID";
+
+/// An engine that counts tasks from 0, and tells no threads.
+const PLAIN: Engine = Engine { index: "", first: 0, none: None, threads: |_| None };
 
 const ENGINES: [Engine; 9] = [
     Engine {
-        index: "SLURM_ARRAY_TASK_ID",
-        memory: slurm_memory,
+        index: SLURM,
         threads: |told| told.count("SLURM_CPUS_PER_TASK").or_else(|| told.count("SLURM_CPUS_ON_NODE")),
         ..PLAIN
     },
@@ -51,14 +51,8 @@ const ENGINES: [Engine; 9] = [
     Engine { index: "AWS_BATCH_JOB_ARRAY_INDEX", ..PLAIN },
     Engine { index: "BATCH_TASK_INDEX", ..PLAIN },
     Engine { index: "PARALLEL_SEQ", first: 1, ..PLAIN },
-    Engine { index: "SGE_TASK_ID", first: 1, none: Some("undefined"), threads: |told| told.count("NSLOTS"), ..PLAIN },
-    Engine {
-        index: "LSB_JOBINDEX",
-        first: 1,
-        none: Some("0"),
-        threads: |told| told.count("LSB_DJOB_NUMPROC"),
-        ..PLAIN
-    },
+    Engine { index: "SGE_TASK_ID", first: 1, none: Some("undefined"), threads: |told| told.count("NSLOTS") },
+    Engine { index: "LSB_JOBINDEX", first: 1, none: Some("0"), threads: |told| told.count("LSB_DJOB_NUMPROC") },
     Engine { index: "PBS_ARRAY_INDEX", threads: |told| told.count("NCPUS"), ..PLAIN },
 ];
 
@@ -164,20 +158,14 @@ impl Environment {
                 )));
             }
         };
-        let mut memory = match told.get(MEMORY) {
+        let memory = match told.get(MEMORY) {
             Some(text) => Some(text.parse().map_err(|_| {
                 ArrayError::refused(format!("{MEMORY} is {text:?}: use bytes with a unit, such as \"2GiB\""))
             })?),
+            // A task that a person names may run in a job that is no array.
+            None if told.get(TASK).is_some() || told.get(SLURM).is_some() => slurm_memory(&told)?,
             None => None,
         };
-        // A task that a person names may run in a job of an engine that is no array.
-        let is_stated = told.get(TASK).is_some();
-        for engine in ENGINES.iter().filter(|engine| is_stated || told.get(engine.index).is_some()) {
-            memory = match memory {
-                None => (engine.memory)(&told)?,
-                known => known,
-            };
-        }
         let granted_threads = indices.iter().find_map(|(engine, _)| (engine.threads)(&told));
         Ok(Self { role, tasks, memory, granted_threads, stated_threads: told.stated(THREADS)? })
     }

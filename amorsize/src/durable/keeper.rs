@@ -2,7 +2,6 @@
 //! run must stop.
 
 mod hashes;
-mod writer_state;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,13 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::hashes::{Hashes, Noted, known};
-use self::writer_state::WriterState;
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::report::totals::KeptFigures;
-use crate::store::{Encoded, ItemsHash, Kind, Store, Writer};
+use crate::store::{Encoded, ItemsHash, Kind, Settings, Store, Writer};
 use crate::units::by_index::ranges;
 
 /// Keeps what a run finishes. See the [module](self).
@@ -40,7 +38,9 @@ pub(crate) struct Keeper {
     restored: Box<[Range<usize>]>,
     places: Mutex<Places>,
     told: Mutex<KeptFigures>,
-    state: Arc<WriterState>,
+    ledger: Ledger,
+    /// True if the run must stop.
+    has_failed: Arc<AtomicBool>,
 }
 
 /// The keeper of a run, if it has one. Without the feature it is empty, and is never asked.
@@ -107,10 +107,8 @@ impl Keeper {
             restored,
             places: Mutex::default(),
             told: Mutex::new(told),
-            state: Arc::new(WriterState {
-                held: Mutex::new(Credit::take(ledger, 0)),
-                has_failed: AtomicBool::new(false),
-            }),
+            ledger: ledger.clone(),
+            has_failed: Arc::default(),
         }
     }
 
@@ -165,7 +163,7 @@ impl Keeper {
             let _ = self.stop_writer(writer);
         }
         if lock(&self.lost).is_some() && lock(&self.why).is_none() {
-            self.state.has_failed.store(false, Ordering::Relaxed);
+            self.has_failed.store(false, Ordering::Relaxed);
         }
     }
 
@@ -178,9 +176,15 @@ impl Keeper {
         Err(error)
     }
 
-    /// The bytes of all segments, once a writer failed.
-    pub(super) fn used(&self) -> Option<u64> {
-        lock(&self.lost).as_ref().map(|lost| lost.used)
+    /// The settings of a writer. It owns no part of the keeper, which owns the writer: a thread
+    /// with the last reference to its own writer would wait for its own end.
+    pub(super) fn settings(&self, most_held: u64) -> Settings {
+        Settings {
+            used: lock(&self.lost).as_ref().map(|lost| lost.used),
+            ledger: Some(self.ledger.clone()),
+            has_failed: Arc::clone(&self.has_failed),
+            ..Settings::new(most_held)
+        }
     }
 
     /// The error that kept finished results from the store.
@@ -208,7 +212,7 @@ impl Keeper {
     /// True if the run must stop. [`why`](Self::why) says why.
     #[inline]
     pub(crate) fn has_failed(&self) -> bool {
-        self.state.has_failed.load(Ordering::Relaxed)
+        self.has_failed.load(Ordering::Relaxed)
     }
 
     /// Stops the run with an error, unless it stops for another one.
@@ -220,7 +224,7 @@ impl Keeper {
         let unwanted = {
             let mut first = lock(&self.why);
             // With the lock: `why` must not take this for what it has just taken.
-            self.state.has_failed.store(true, Ordering::Relaxed);
+            self.has_failed.store(true, Ordering::Relaxed);
             if first.is_none() {
                 *first = Some(why);
                 None
@@ -231,10 +235,6 @@ impl Keeper {
         if let Some(Ended::Panic(payload)) = unwanted {
             crate::error::failure::discard(payload);
         }
-    }
-
-    pub(super) fn state(&self) -> Arc<WriterState> {
-        Arc::clone(&self.state)
     }
 
     /// The error that ended the run for good, if one did.
@@ -256,7 +256,7 @@ impl Keeper {
             }
             Some(panic) => {
                 if self.writer().is_none_or(|writer| writer.failure().is_none()) {
-                    self.state.has_failed.store(false, Ordering::Relaxed);
+                    self.has_failed.store(false, Ordering::Relaxed);
                 }
                 return Some(panic);
             }
@@ -324,10 +324,6 @@ impl Keeper {
             self.lack(first + hashes.len());
         }
         let from = |first: usize| if are_apart { Encoded::apart(first as u64) } else { Encoded::new(first as u64) };
-        let put = |encoded: Encoded| {
-            lock(&self.state.held).grow(encoded.memory());
-            writer.put(encoded);
-        };
         let mut encoded = from(first);
         let mut rest = (first..).zip(results).zip(hashes);
         let mut next = first;
@@ -345,7 +341,7 @@ impl Keeper {
                     match hash.filter(|_| is_kept).and_then(|hash| push(&mut encoded, hash, result)) {
                         Some(Ok(())) => encoded.reserve(results.len()),
                         Some(Err(text)) => return Err((index, text)),
-                        None => put(std::mem::replace(&mut encoded, from(next))),
+                        None => writer.put(std::mem::replace(&mut encoded, from(next))),
                     }
                 }
                 Ok(())
@@ -363,11 +359,11 @@ impl Keeper {
                         crate::error::failure::discard(payload);
                     }
                     encoded.undo();
-                    put(std::mem::replace(&mut encoded, from(next)));
+                    writer.put(std::mem::replace(&mut encoded, from(next)));
                 }
             }
         }
-        put(encoded);
+        writer.put(encoded);
         match why {
             None => writer.wait_for_room(),
             Some(why) => {
@@ -379,10 +375,8 @@ impl Keeper {
 
     /// Waits until everything is written, and says if there was anything to write.
     pub(crate) fn wait_until_written(&self) -> bool {
-        if lock(&self.state.held).bytes() == 0 {
-            return false;
-        }
-        self.writer().inspect(|writer| writer.wait_until_written()).is_some()
+        let writer = self.writer().filter(|writer| writer.held() > 0);
+        writer.inspect(|writer| writer.wait_until_written()).is_some()
     }
 
     /// Forgets items that have no result.

@@ -380,13 +380,8 @@ impl Kept {
         if self.keeper.has_writer() {
             return Ok(());
         }
-        let state = self.keeper.state();
-        let settings = Settings {
-            max_disk: durable.max_disk().map(crate::ByteSize::as_u64),
-            used: self.keeper.used(),
-            on_given: Box::new(move |bytes| state.given(bytes)),
-            ..Settings::new(self.most_held)
-        };
+        let max_disk = durable.max_disk().map(crate::ByteSize::as_u64);
+        let settings = Settings { max_disk, ..self.keeper.settings(self.most_held) };
         self.keeper.set_writer(self.store.writer(settings)?);
         Ok(())
     }

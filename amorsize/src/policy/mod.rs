@@ -127,7 +127,7 @@ pub trait Policy<R>: Sealed + Sized {
     const GATHERS: bool = false;
     /// True if an iterator gives something for each result.
     #[doc(hidden)]
-    const GIVES_ALL: bool = false;
+    const GIVES_ALL: bool = Self::NEVER_FAILS || Self::GATHERS;
     /// True if no result can be a failure: then none has to be looked at.
     #[doc(hidden)]
     const NEVER_FAILS: bool = false;
@@ -237,7 +237,6 @@ impl<R> Policy<R> for Each {
     type Given<V> = V;
     type Item<V> = V;
 
-    const GIVES_ALL: bool = true;
     const NEVER_FAILS: bool = true;
 
     #[inline]
@@ -377,7 +376,6 @@ impl<T, E> Policy<Result<T, E>> for Collect {
     type Item<V> = Result<V, Failure<E>>;
 
     const GATHERS: bool = true;
-    const GIVES_ALL: bool = true;
 
     fn fail(seen: &mut Seen<Result<T, E>>, index: usize, error: E) -> Result<(), Error> {
         seen.told.failures.add_counted();

@@ -48,7 +48,6 @@ impl<R, P: Policy<R>> Policy<R> for Keyed<P> {
 
     const STOPS: bool = P::STOPS;
     const GATHERS: bool = P::GATHERS;
-    const GIVES_ALL: bool = P::GIVES_ALL;
     const NEVER_FAILS: bool = P::NEVER_FAILS;
 
     #[inline]

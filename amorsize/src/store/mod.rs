@@ -26,7 +26,7 @@
 //! returned. Both take what is done in any order.
 //!
 //! **Memory.** [`Writer::held`] are bytes that are encoded and not written. The engine starts no
-//! call while [`Writer::has_room`] is false. [`Settings::on_given`] tells it when bytes were given
+//! call while [`Writer::has_room`] is false. [`Settings::ledger`] counts them until they are given
 //! back; a thread that may sleep calls [`Writer::wait_for_room`]. The writer itself has up to two
 //! frames beside that, each of 1 MiB or of one larger result. A store keeps contents that it has
 //! read, up to 8 MiB.
@@ -34,7 +34,7 @@
 //! **The end.** The engine calls [`Writer::end_of_input`] when the input has ended and
 //! [`Store::end`] does not know it yet, then [`Writer::finish`]. A writer that is dropped does the
 //! same silently. [`Writer::failure`] says why the thread has stopped: it takes nothing more, and
-//! the run ends with that error. `on_given(0)` tells at once. [`Store::remove`] is for
+//! the run ends with that error. [`Settings::has_failed`] tells at once. [`Store::remove`] is for
 //! `remove_when_done`.
 //!
 //! **Sinks with places.** A journal's run asks for [`Store::place`] (none is 0), lets the sink go

@@ -16,6 +16,8 @@ use super::pen::{Entry, FRAME, Pen, RUNS};
 use super::segment::Supply;
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
+use crate::memory::budget::Ledger;
+use crate::memory::credit::Credit;
 use crate::system::process::Maker;
 use crate::system::sync::{Arc, AtomicU64, Clock, Condvar, Mutex, MutexGuard, Ordering, PoisonError, now};
 use crate::system::thread_time::Helper;
@@ -36,35 +38,39 @@ pub(crate) struct Settings {
     pub(crate) max_disk: Option<u64>,
     /// The bytes of all segments, if a writer of this process told them.
     pub(crate) used: Option<u64>,
-    /// Called with the number of bytes that were given back, and with 0 when writing failed. Any
-    /// thread that uses the writer may call it, and holds no lock of the writer then.
-    pub(crate) on_given: Box<dyn Fn(u64) + Send + Sync>,
+    /// Counts the bytes that are encoded and not written.
+    pub(crate) ledger: Option<Ledger>,
+    /// Set when writing failed.
+    pub(crate) has_failed: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Settings {
     /// A file of up to 256 MiB: damage to one file loses little, and 4,000 of them are a TiB.
     pub(crate) const SEGMENT: u64 = 256 << 20;
 
-    /// Settings that tell nobody of bytes that were given back.
+    /// Settings without bounds of other kinds.
     pub(crate) fn new(most_held: u64) -> Self {
-        Self { most_held, segment_bytes: Self::SEGMENT, max_disk: None, used: None, on_given: Box::new(|_| ()) }
+        let has_failed = std::sync::Arc::default();
+        Self { most_held, segment_bytes: Self::SEGMENT, max_disk: None, used: None, ledger: None, has_failed }
     }
 }
 
 /// Bytes that are encoded and not written. They are given back when this is dropped.
 pub(super) struct Held {
     bytes: u64,
+    credit: Credit,
     shared: Arc<Shared>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        let credit = self.credit.take_all();
         // A child made by `fork` may have copied a lock that is held.
         if !self.shared.maker.is_this_process() {
-            return;
+            return std::mem::forget(credit);
         }
         // Before those that wait for room wake up.
-        (self.shared.settings.on_given)(self.bytes);
+        drop(credit);
         self.shared.held.fetch_sub(self.bytes, Ordering::AcqRel);
         // With the lock: a thread that has just found no room then surely waits, and hears this.
         drop(self.shared.lock());
@@ -189,8 +195,10 @@ impl Writer {
         if encoded.is_empty() {
             return;
         }
-        let held = Held { bytes: encoded.memory(), shared: Arc::clone(&self.shared) };
-        self.shared.held.fetch_add(held.bytes, Ordering::AcqRel);
+        let bytes = encoded.memory();
+        let credit = self.shared.settings.ledger.as_ref().map_or(Credit::NONE, |ledger| Credit::take(ledger, bytes));
+        let held = Held { bytes, credit, shared: Arc::clone(&self.shared) };
+        self.shared.held.fetch_add(bytes, Ordering::AcqRel);
         self.shared.add(encoded.bytes.len() as u64, Entry::Results(encoded, held));
     }
 
@@ -355,7 +363,7 @@ fn work(shared: &Shared, mut pen: Pen<Held>) -> Pen<Held> {
             drop(queue);
             drop(left);
             shared.room.notify_all();
-            (shared.settings.on_given)(0);
+            shared.settings.has_failed.store(true, Ordering::Relaxed);
             return pen;
         }
         if is_last {

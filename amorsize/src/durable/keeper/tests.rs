@@ -36,9 +36,7 @@ impl Scratch {
     }
 
     fn begin_writing(&self, kind: Kind, keeper: &Arc<Keeper>, max_disk: Option<u64>) {
-        let state = keeper.state();
-        let settings =
-            Settings { on_given: Box::new(move |bytes| state.given(bytes)), max_disk, ..Settings::new(u64::MAX) };
+        let settings = Settings { max_disk, ..keeper.settings(u64::MAX) };
         keeper.set_writer(self.store(kind).writer(settings).unwrap());
     }
 }
@@ -86,8 +84,6 @@ fn a_keeper_that_is_dropped_while_bytes_are_given_back_waits_for_its_writer() {
     let keeper = scratch.keeper(Kind::Checkpoint, &ledger);
     note(&keeper, 2);
     keeper.keep(|_| false, |encoded: &mut Encoded, item, result: &u64| Some(encoded.push(item, result)), 0, &[1, 2]);
-    let state = keeper.state();
-    let held = lock(&state.held);
     clock.pass(Duration::from_secs(1));
     let segment = scratch.0.join("000001.amz");
     // The header comes first, and then the frame with the results.
@@ -95,7 +91,6 @@ fn a_keeper_that_is_dropped_while_bytes_are_given_back_waits_for_its_writer() {
         std::thread::yield_now();
     }
     let dropper = std::thread::spawn(move || drop(keeper));
-    drop(held);
     dropper.join().unwrap();
     assert_eq!(ledger.held(), ByteSize::ZERO);
     assert_eq!(scratch.store(Kind::Checkpoint).items(), 2);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::super::segment::{Medium, Supply};
 use super::*;
+use crate::memory::budget::Ledger;
 use crate::system::sync::Clock;
+use crate::units::ByteSize;
 
 /// The calls that a disk got, and the calls that fail.
 #[derive(Clone, Default)]
@@ -175,27 +177,24 @@ fn each_segment_is_synced_with_its_name_before_the_next_begins() {
 
 #[test]
 fn what_is_held_is_given_back_when_it_is_written() {
-    let given = Arc::new(Mutex::new(Vec::new()));
+    let ledger = Ledger::new(ByteSize::mib(1));
     let clock = Clock::standing();
     let _entered = clock.enter();
     let disk = Disk::default();
-    let told = Arc::clone(&given);
-    let on_given = Box::new(move |bytes| told.lock().unwrap().push(bytes));
-    let writer = disk.writer(Settings { on_given, ..Settings::new(100_000) });
+    let writer = disk.writer(Settings { ledger: Some(ledger.clone()), ..Settings::new(100_000) });
     assert!(writer.has_room());
     let one = encoded(0..9);
     let held = one.memory();
     writer.put(one);
     writer.settle();
     assert_eq!((writer.held(), writer.has_room()), (held, true));
-    assert!(given.lock().unwrap().is_empty());
+    assert_eq!(ledger.held().as_u64(), held);
     // Written at once, as there is no room then, although the clock stands still.
     writer.put(bytes(9, 100_000));
     writer.settle();
     assert_eq!((writer.held(), writer.has_room()), (0, true));
     writer.wait_for_room();
-    let given = given.lock().unwrap().clone();
-    assert_eq!((given.len(), given[0]), (2, held));
+    assert_eq!(ledger.held(), ByteSize::ZERO);
 }
 
 #[test]
