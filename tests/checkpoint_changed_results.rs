@@ -115,3 +115,15 @@ fn results_of_another_type_within_the_first_value_that_has_one_are_refused() {
         refused(stored!(runs, Vec::<is::Bytes>::new(), 1));
     }
 }
+
+#[test]
+fn a_large_first_result_that_can_t_be_read_back_is_refused_before_others_are_computed() {
+    let folder = Folder::new("large-unread");
+    let document = |x: u64| serde_json::json!({ "x": x, "text": "y".repeat(100_000) });
+    let run = || process_in_batches(document, 0..100_u64).version(1).checkpoint(folder.file("run"));
+    for _ in 0..2 {
+        let refused = run().for_each_batch(drop).unwrap_err();
+        assert!(refused.is_unwritable() && refused.item() == Some(0), "{refused}");
+        assert!(refused.to_string().contains("its bytes can't be read back"), "{refused}");
+    }
+}

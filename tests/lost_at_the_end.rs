@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use amorsize::on_error::Stop;
-use amorsize::{ByteSize, MemorySource, process_in_batches, with_memory_source};
+use amorsize::{ByteSize, CancelToken, ErrorKind, MemorySource, process_in_batches, with_memory_source};
 use caught::caught;
 
 #[test]
@@ -170,4 +170,61 @@ fn a_panic_of_the_last_item_that_is_skipped_is_told() {
     let mut run = process_in_batches(|_: Item| (), items).skip_first(10);
     assert!(caught(|| run.for_each_batch(drop)).is_err());
     assert_eq!(run.for_each_batch(drop).unwrap().items(), 0);
+}
+
+#[test]
+fn an_error_of_the_sink_is_told_although_a_memory_source_panics_with_it() {
+    static IS_BROKEN: AtomicBool = AtomicBool::new(false);
+    struct Broken;
+
+    impl MemorySource for Broken {
+        fn available(&self) -> Option<ByteSize> {
+            Some(ByteSize::gib(4))
+        }
+
+        fn resident(&self) -> Option<ByteSize> {
+            assert!(!IS_BROKEN.load(SeqCst), "source");
+            Some(ByteSize::mib(64))
+        }
+    }
+
+    for threads in [1, 2] {
+        IS_BROKEN.store(false, SeqCst);
+        let call = |x: u64| {
+            thread::sleep(Duration::from_millis(1));
+            x
+        };
+        let mut run = process_in_batches(call, 0..500).threads(threads).batch_size(5);
+        with_memory_source(Broken, || {
+            let ended = caught(|| {
+                run.try_for_each_batch(|batch| -> Result<(), Box<dyn Error>> {
+                    if batch.first_index() < 100 {
+                        return Ok(());
+                    }
+                    IS_BROKEN.store(true, SeqCst);
+                    Err("full".into())
+                })
+            });
+            assert_eq!(ended.expect("no panic").unwrap_err().to_string(), "full");
+        });
+    }
+}
+
+#[test]
+fn a_cancel_counts_the_calls_that_were_in_flight() {
+    for threads in [1, 2, 3] {
+        let token = CancelToken::new();
+        let call = |x: u64| {
+            if x == 6 {
+                token.cancel();
+            }
+            thread::sleep(Duration::from_millis(20));
+            x
+        };
+        let run = process_in_batches(call, 0..1_000).threads(threads).batch_size(1);
+        let mut given = 0;
+        let ended = run.cancel_token(&token).for_each_batch(|batch| given += batch.len()).unwrap_err();
+        let ErrorKind::Cancelled { items_done, .. } = *ended.kind() else { panic!("{ended}") };
+        assert!(given <= items_done, "{given} of {items_done}");
+    }
 }

@@ -416,3 +416,49 @@ fn what_could_not_be_read_back_is_refused_and_nothing_is_lost() {
     let error = sparse_batched(0..5_000).checkpoint(folder.file("runs")).for_each_batch(|_| ()).unwrap_err();
     assert!(error.to_string().contains("`skip_serializing_if`"), "{error}");
 }
+
+/// Reads fewer fields than it writes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Short {
+    a: u32,
+    #[serde(skip_deserializing)]
+    b: u32,
+}
+
+#[test]
+fn a_type_that_reads_less_than_it_writes_is_refused() {
+    for budget in ["2MiB", "1GiB"] {
+        let mut run = process_in_batches(|i: u32| Short { a: 1000 + i, b: 7 }, 0..500_000).max_memory(budget);
+        let refused = run.spill().unwrap_err();
+        assert!(refused.is_unwritable() && refused.to_string().contains("1 bytes are left over"), "{refused}");
+        // Nothing is lost.
+        let mut next = 1000;
+        let mut sum = 0;
+        run.for_each_batch(|batch| {
+            for short in batch {
+                assert_eq!(short.a, next);
+                (next, sum) = (next + 1, sum + short.b);
+            }
+        })
+        .unwrap();
+        assert_eq!((next, sum), (501_000, 3_500_000));
+    }
+}
+
+/// A number that can't be written if it is 5.
+#[derive(Debug, PartialEq, Deserialize)]
+struct NotFive(u32);
+
+impl Serialize for NotFive {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 == 5 { Err(serde::ser::Error::custom("it is 5")) } else { serializer.serialize_u32(self.0) }
+    }
+}
+
+#[test]
+fn a_result_in_memory_that_can_t_be_copied_is_an_error_in_its_place() {
+    let all = process_in_batches(NotFive, 0..10).spill().unwrap();
+    let read: Vec<_> = all.iter().map(|result| result.ok().map(|number| number.0)).collect();
+    assert_eq!(read, (0..10).map(|x| Some(x).filter(|&x| x != 5)).collect::<Vec<_>>());
+    assert!(all.get(5).unwrap().is_err() && all.get(6).unwrap().is_ok());
+}

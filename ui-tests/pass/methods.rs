@@ -176,6 +176,42 @@ fn of_generic_and_plain_types() {
     same!(Named(1).pair_batched([2]), [(1, 2)]);
 }
 
+struct Sum(u8);
+
+impl Sum {
+    #[batched]
+    #[allow(clippy::too_many_arguments, reason = "that is the point")]
+    fn twelve(
+        &self,
+        x: u8,
+        a: u8,
+        b: u8,
+        c: &u8,
+        d: u8,
+        e: u8,
+        f: u8,
+        g: u8,
+        h: u8,
+        i: u8,
+        j: u8,
+        k: u8,
+        l: &u8,
+    ) -> u8 {
+        self.0 + x + a + b + c + d + e + f + g + h + i + j + k + l
+    }
+}
+
+#[batched]
+fn called(x: u32, self_: impl Fn(u32) -> u32 + Copy + Sync) -> u32 {
+    self_(x)
+}
+
+fn of_self_and_others() {
+    same!(Sum(1).twelve_batched([0, 1], 1, 1, &1, 1, 1, 1, 1, 1, 1, 1, 1, &1), [13, 14]);
+    same!(called_batched([1, 2], |x| x + 1), [2, 3]);
+}
+
 pub(crate) fn main() {
     of_generic_and_plain_types();
+    of_self_and_others();
 }

@@ -164,7 +164,11 @@ impl<T, R> Durable<T, R> {
             hash: self.hash,
             key: self.key.take(),
             skip_first: self.skip_first,
-            max_disk: next.max_disk.take().or(self.max_disk.take()),
+            // A value that was refused stays refused.
+            max_disk: match self.max_disk.take() {
+                Some(Err(refused)) => Some(Err(refused)),
+                known => next.max_disk.take().or(known),
+            },
             spill_dir: next.spill_dir.take().or(self.spill_dir.take()),
             remove_when_done: self.remove_when_done || next.remove_when_done,
             ..Durable::default()

@@ -15,7 +15,7 @@ use crate::error::stored::{over_max_disk, storage};
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
-use crate::store::{Buffers, Head, decode, decode_nth, decode_some, encode, free, unreadable};
+use crate::store::{Buffers, Head, decode_nth, decode_some, decode_whole, encode, free, read_back};
 use crate::units::ByteSize;
 
 /// A frame may have this part of the budget, as it is in memory beside the results that wait.
@@ -140,7 +140,7 @@ impl SpillFile {
             encode(result, pending)?;
             // A type that can't be read back, such as an `untagged` enum, never can.
             let is_read = is_first_of_all || is_first && pending.len() <= READ;
-            if is_read { decode::<R>(pending).map(drop).map_err(|cause| unreadable(&cause)) } else { Ok(()) }
+            if is_read { decode_whole::<R>(pending).map(drop) } else { Ok(()) }
         }));
         if let Err(ended) = self.unless_refused(item, encoded) {
             self.pending.truncate(before);
@@ -157,12 +157,7 @@ impl SpillFile {
     where
         R: Serialize + DeserializeOwned,
     {
-        let checked = catch_unwind(AssertUnwindSafe(|| {
-            let mut bytes = Vec::new();
-            encode(result, &mut bytes)?;
-            decode::<R>(&bytes).map(drop).map_err(|cause| unreadable(&cause))
-        }));
-        self.unless_refused(item, checked)
+        self.unless_refused(item, catch_unwind(AssertUnwindSafe(|| read_back(result))))
     }
 
     fn unless_refused(&self, item: usize, outcome: thread::Result<Result<(), String>>) -> Result<(), Ended> {

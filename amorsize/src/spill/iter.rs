@@ -53,10 +53,6 @@ impl<R: Serialize + DeserializeOwned> Iterator for Iter<'_, R> {
             }
             match self.spilled.part(&mut self.place) {
                 Ok(values) => self.read = values?.into_iter(),
-                Err(error) if matches!(self.spilled.kept, Kept::Memory { .. }) => {
-                    self.left = 0;
-                    return Some(Err(error));
-                }
                 Err(error) => {
                     let results = self.spilled.kept.skip(&mut self.place);
                     self.unread = Unread { error: Some(error), results };

@@ -24,7 +24,7 @@ use crate::memory::credit::Credit;
 use crate::output::batch::{Batch, Indices};
 use crate::sink::write_error::WriteError;
 use crate::sink::{Pausing, Sink};
-use crate::store::{decode, encode, unreadable};
+use crate::store::{decode_whole, encode};
 use crate::system::paths::absolute;
 use crate::units::ByteSize;
 
@@ -253,14 +253,15 @@ impl<R> Kept<R> {
         memory.into_iter().flatten().chain(file.into_iter().flatten()).chain(checkpoint)
     }
 
-    /// Leaves out the rest of a part on the disk, and gives the number of its results.
+    /// Leaves out the rest of a part on the disk, or a result in memory, and gives the number of
+    /// these results.
     fn skip(&self, place: &mut Place) -> usize {
         if let Self::Checkpoint(checkpoint) = self {
             return checkpoint.skip(place);
         }
         let runs = self.runs(place.next);
         place.next += 1;
-        runs.map(|(_, items)| items).sum()
+        if let Self::Memory { .. } = self { 1 } else { runs.map(|(_, items)| items).sum() }
     }
 }
 
@@ -270,8 +271,8 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
     ///
     /// Each result is made anew from its bytes, even if the results are in memory. Where damage, or
     /// a result's own code, prevents reading it, each result of the same part is an error in its
-    /// place, and the results of other parts come all the same. From memory nothing more comes
-    /// after an error.
+    /// place, and the results of other parts come all the same. In memory each result is a part of
+    /// its own.
     ///
     /// # Examples
     ///
@@ -361,7 +362,12 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
         let Kept::Memory { values, .. } = &self.kept else { return self.kept.part(place) };
         let (mut copies, mut bytes) = (Vec::new(), 0);
         for value in values.get(place.next..).unwrap_or_default() {
-            copies.push(copy(value, &mut bytes)?);
+            match copy(value, &mut bytes) {
+                Ok(copied) => copies.push(copied),
+                // Those before it first. The next call comes to it again.
+                Err(_) if !copies.is_empty() => break,
+                Err(error) => return Err(error),
+            }
             if bytes.max(copies.len() * size_of::<R>()) >= PART {
                 break;
             }
@@ -399,9 +405,8 @@ const PART: usize = 1 << 20;
 /// A result made from its bytes, like one from the disk; adds their number.
 fn copy<R: Serialize + DeserializeOwned>(result: &R, bytes: &mut usize) -> Result<R, Error> {
     let mut encoded = Vec::new();
-    let copied = encode(result, &mut encoded).and_then(|()| decode(&encoded).map_err(|cause| unreadable(&cause)));
+    let copied = encode(result, &mut encoded).and_then(|()| decode_whole(&encoded));
     *bytes += encoded.len();
-    let copied = copied.map(|(result, _)| result);
     copied.map_err(|cause| Error::new(ErrorKind::Unwritable { path: "memory".into(), item: None, column: None, cause }))
 }
 

@@ -19,15 +19,20 @@ pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Res
 pub(crate) fn read_back<R: Serialize + DeserializeOwned>(result: &R) -> Result<(), String> {
     let mut bytes = Vec::new();
     encode(result, &mut bytes)?;
-    match decode::<R>(&bytes) {
-        Ok((_, [])) => Ok(()),
+    decode_whole::<R>(&bytes).map(drop)
+}
+
+/// The result that has all of these bytes. The text of an error says what type is needed.
+pub(crate) fn decode_whole<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, String> {
+    match decode(bytes) {
+        Ok((result, [])) => Ok(result),
         Ok((_, left)) => Err(unreadable(&format!("{} bytes are left over", left.len()))),
         Err(cause) => Err(unreadable(&cause)),
     }
 }
 
 /// The text about a type of results that can be written and not read.
-pub(crate) fn unreadable(cause: &str) -> String {
+fn unreadable(cause: &str) -> String {
     format!(
         "its bytes can't be read back ({cause}): they have no names, as `untagged`, `flatten` and `skip_serializing_if` of serde \
          need them, and types that hold any JSON, such as `serde_json::Value`; return a type without these, or the JSON as a \

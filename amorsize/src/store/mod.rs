@@ -66,7 +66,7 @@ pub(crate) use contents::{Buffers, Stored};
 #[cfg(feature = "array")]
 pub(crate) use contents::{Contents, Unreadable};
 pub(crate) use done::Done;
-pub(crate) use encode::{decode, decode_nth, decode_some, encode, read_back, unreadable};
+pub(crate) use encode::{decode_nth, decode_some, decode_whole, encode, read_back};
 pub(crate) use encoded::Encoded;
 pub(crate) use found::{Found, Reading, Restored};
 pub(crate) use frame::Head;

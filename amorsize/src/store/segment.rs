@@ -71,10 +71,11 @@ impl Header {
         let mut bytes = vec![0; 16];
         file.seek(SeekFrom::Start(0))?;
         file.read_exact(&mut bytes)?;
-        let shape = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
-        if bytes[..8] != MAGIC || (HEADER + shape) as u64 > file_bytes {
+        let shape = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
+        if bytes[..8] != MAGIC || HEADER as u64 + u64::from(shape) > file_bytes {
             return Ok(None);
         }
+        let shape = shape as usize;
         bytes.resize(HEADER + shape, 0);
         file.read_exact(&mut bytes[16..])?;
         let (told, hash) = bytes.split_at(16 + shape);
