@@ -506,3 +506,6 @@ impl Control {
         before.into_iter().for_each(|before| discard(before.payload));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
