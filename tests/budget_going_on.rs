@@ -161,3 +161,18 @@ fn restored_results_keep_the_budget_of_a_run_on_threads() {
         assert!(report.peak_bytes() <= ByteSize::mib(3), "{threads}: {report}");
     }
 }
+
+#[test]
+fn a_run_counts_for_the_call_in_which_it_starts() {
+    let page = |seed: u8| vec![seed; 1 << 20];
+    let pages = move || process_in_batches(page, 0..20_u8).weigh(Vec::len).max_memory("16MiB");
+    let made_before = (0..4).map(|_| pages()).collect::<Vec<_>>();
+    let outer =
+        process_in_batches(|mut run: Batched<_, _, _>| run.for_each_batch(|_| ()).unwrap().items(), made_before);
+    let report = outer.max_memory("64MiB").for_each_batch(|_| ()).unwrap();
+    assert!(report.peak_bytes() >= ByteSize::mib(1), "{report}");
+    // A run that a call only made is no part of it.
+    let mut made = process_in_batches(|_: u8| pages(), 0..2).max_memory("2MiB").collect::<Vec<_>>().unwrap();
+    let report = made[0].for_each_batch(|_| ()).unwrap();
+    assert_eq!((report.items(), report.budget()), (20, ByteSize::mib(16)));
+}

@@ -235,6 +235,7 @@ impl Engine {
     /// Works out the budget from the memory that is available now, beside the bytes that the run has
     /// `held` for long.
     fn resolve_budget(&mut self, held: ByteSize) -> Result<(), Error> {
+        self.ledger.start();
         let mut budget = Budget::resolve(&self.options.limit(), &source::current(), held)?;
         if let Some(outer) = self.ledger.outer_budget() {
             budget.bytes = budget.bytes.min(outer);

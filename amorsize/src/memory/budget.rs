@@ -61,7 +61,7 @@ struct Account {
     /// The results that took credit so far, and those that have given it back.
     made: Tally,
     gone: Tally,
-    outer: Option<Ledger>,
+    outer: OnceLock<Option<Ledger>>,
     /// True if the run keeps its results to the end.
     collects: AtomicBool,
     /// The `Arc`s that several results share, from the first one on that was seen.
@@ -159,7 +159,7 @@ pub(crate) fn in_shares<O>(look: impl FnOnce(&Shares, u64) -> O) -> Option<O> {
 }
 
 impl Ledger {
-    /// A ledger for a run that is started here, as part of the call that this thread is in, if any.
+    /// A ledger for a run that has not started.
     pub(crate) fn new(budget: ByteSize) -> Self {
         Self(Arc::new(Account {
             budget: budget.as_u64().into(),
@@ -168,10 +168,20 @@ impl Ledger {
             peak: 0.into(),
             made: Tally::default(),
             gone: Tally::default(),
-            outer: current(),
+            outer: OnceLock::new(),
             collects: false.into(),
             shares: OnceLock::new(),
         }))
+    }
+
+    /// Starts the run, on this thread: as part of the call that the thread is in, if any. Only the
+    /// first start counts.
+    pub(crate) fn start(&self) {
+        self.0.outer.get_or_init(current);
+    }
+
+    fn outer(&self) -> Option<&Self> {
+        self.0.outer.get()?.as_ref()
     }
 
     /// Makes runs that this thread starts part of a call of this run.
@@ -183,9 +193,9 @@ impl Ledger {
     /// another run, or this run was started within that call.
     pub(crate) fn may_run_here(&self) -> bool {
         let is_part = |call: &Ledger| {
-            let mut outer = self.0.outer.as_ref();
+            let mut outer = self.outer();
             while let Some(ledger) = outer.filter(|ledger| !Arc::ptr_eq(&ledger.0, &call.0)) {
-                outer = ledger.0.outer.as_ref();
+                outer = ledger.outer();
             }
             outer.is_some()
         };
@@ -194,7 +204,7 @@ impl Ledger {
 
     /// The budget of the outer run, if this one was started within a call.
     pub(crate) fn outer_budget(&self) -> Option<ByteSize> {
-        self.0.outer.as_ref().map(Self::budget)
+        self.outer().map(Self::budget)
     }
 
     pub(crate) fn budget(&self) -> ByteSize {
@@ -267,7 +277,7 @@ impl Ledger {
     /// The outer run, if its free bytes bound this one too. They do not if this one collects: the
     /// outer run's results come and go, and must not make it fail.
     fn heeded(&self) -> Option<&Ledger> {
-        self.0.outer.as_ref().filter(|_| !self.collects())
+        self.outer().filter(|_| !self.collects())
     }
 
     /// The bytes that can still be taken.
@@ -282,7 +292,7 @@ impl Ledger {
         let limit = self.limit();
         let fits = |held: u64| held.checked_add(bytes).filter(|&held| held <= limit);
         let Ok(before) = self.0.held.fetch_update(Relaxed, Relaxed, fits) else { return false };
-        match (&self.0.outer, self.heeded()) {
+        match (self.outer(), self.heeded()) {
             (Some(_), Some(outer)) if !outer.try_take(bytes) => {
                 self.0.held.fetch_sub(bytes, Relaxed);
                 return false;
@@ -312,7 +322,7 @@ impl Ledger {
     pub(super) fn take_after(&self, bytes: u64, working: u64) {
         let before = self.0.held.fetch_add(bytes, Relaxed);
         self.raise_peak(before.saturating_add(bytes).saturating_add(working));
-        if let Some(outer) = &self.0.outer {
+        if let Some(outer) = self.outer() {
             outer.take_after(bytes, working);
         }
     }
@@ -320,7 +330,7 @@ impl Ledger {
     /// Notes that another `bytes` existed for a while beside the held ones, and are gone.
     pub(crate) fn touch(&self, bytes: u64) {
         self.raise_peak(self.0.held.load(Relaxed).saturating_add(bytes));
-        if let Some(outer) = &self.0.outer {
+        if let Some(outer) = self.outer() {
             outer.touch(bytes);
         }
     }
@@ -330,7 +340,7 @@ impl Ledger {
         if bytes > 0 {
             let before = self.0.held.fetch_sub(bytes, Relaxed);
             debug_assert!(bytes <= before, "gives {bytes} of {before}");
-            if let Some(outer) = &self.0.outer {
+            if let Some(outer) = self.outer() {
                 outer.give(bytes);
             }
         }
@@ -360,12 +370,18 @@ mod tests {
         assert_eq!(budget.bytes, ByteSize::from_f64(budget.available.unwrap().as_f64() * 0.1));
     }
 
+    fn started(budget: u64) -> Ledger {
+        let ledger = Ledger::new(ByteSize::new(budget));
+        ledger.start();
+        ledger
+    }
+
     #[test]
     fn a_ledger_is_squeezed_below_half_of_its_budget_or_of_the_outer_one() {
         let outer = Ledger::new(ByteSize::new(100));
         let inner = {
             let _entered = outer.enter();
-            Ledger::new(ByteSize::new(60))
+            started(60)
         };
         for (ledger, budget) in [(&inner, 60), (&outer, 100)] {
             ledger.set_limit(budget / 2);
@@ -385,10 +401,10 @@ mod tests {
         let outer = Ledger::new(ByteSize::new(100));
         let inner = {
             let _entered = outer.enter();
-            Ledger::new(ByteSize::new(60))
+            started(60)
         };
         assert_eq!(inner.outer_budget(), Some(ByteSize::new(100)));
-        assert_eq!(Ledger::new(ByteSize::new(1)).outer_budget(), None);
+        assert_eq!(started(1).outer_budget(), None);
         assert!(inner.try_take(50) && outer.try_take(30));
         assert_eq!((inner.free(), outer.free()), (10, 20));
         assert!(outer.try_take(15));
@@ -410,7 +426,7 @@ mod tests {
     fn a_thread_that_waits_within_a_call_takes_up_calls_that_are_part_of_it() {
         let within = |outer: &Ledger| {
             let _entered = outer.enter();
-            Ledger::new(ByteSize::new(1))
+            started(1)
         };
         let (outer, other) = (Ledger::new(ByteSize::new(1)), Ledger::new(ByteSize::new(1)));
         let inner = within(&outer);
@@ -426,6 +442,22 @@ mod tests {
         assert_eq!(may_run(), [false, false, true, true]);
         drop((waits, entered));
         assert_eq!(may_run(), [true; 4]);
+    }
+
+    #[test]
+    fn a_run_is_part_of_the_call_in_which_it_starts_and_not_of_the_one_that_made_it() {
+        let outer = Ledger::new(ByteSize::new(100));
+        let (before, within) = (Ledger::new(ByteSize::new(60)), {
+            let _entered = outer.enter();
+            Ledger::new(ByteSize::new(60))
+        });
+        within.start();
+        let entered = outer.enter();
+        // Only the first start counts.
+        [&before, &within].into_iter().for_each(Ledger::start);
+        drop(entered);
+        before.start();
+        assert_eq!([&before, &within].map(|ledger| ledger.outer_budget().is_some()), [true, false]);
     }
 
     #[test]

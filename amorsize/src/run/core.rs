@@ -168,6 +168,7 @@ impl Core {
     /// Begins a part of the run that is reported by itself, if a terminal has ended. `retries`
     /// counts the calls that were made again before it.
     pub(crate) fn begin_part(&mut self, retries: usize, told: &mut Told) {
+        self.tools.ledger.start();
         told.failures = Failures::new();
         if !std::mem::take(&mut self.part_ended) {
             return;

@@ -9,7 +9,9 @@ use crate::units::ByteSize;
 
 fn within(outer: &Ledger, budget: u64) -> Ledger {
     let _entered = outer.enter();
-    Ledger::new(ByteSize::new(budget))
+    let inner = Ledger::new(ByteSize::new(budget));
+    inner.start();
+    inner
 }
 
 #[test]
