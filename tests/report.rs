@@ -210,3 +210,11 @@ fn what_goes_on_after_an_error_is_reported_for_itself() {
     let report = run.cancel_token(&amorsize::CancelToken::new()).for_each_batch(|_| ()).unwrap();
     assert_eq!(report.items(), 60 - before);
 }
+
+#[test]
+fn items_without_a_value_are_not_told_as_left() {
+    let even = |x: u32| x.is_multiple_of(2).then_some(x);
+    let report = process_in_batches(even, 0..7).flatten().for_each_batch(|_| ()).unwrap();
+    assert_eq!(report.items(), 4);
+    assert!(!report.to_string().contains("not handed over"), "{report}");
+}

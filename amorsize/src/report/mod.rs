@@ -65,6 +65,8 @@ pub struct Report {
     batches: usize,
     /// Shared, because a report can be cloned; `None` if no item failed.
     failures: Option<Arc<Failures>>,
+    /// True if the terminal ended whole: then nothing is left.
+    pub(crate) is_whole: bool,
     pub(crate) retries: usize,
     pub(crate) stages: Vec<StageReport>,
     /// Files of the run that it could not remove.
@@ -85,6 +87,7 @@ impl Report {
             batches,
             retries: 0,
             failures: None,
+            is_whole: false,
             stages: Vec::new(),
             not_removed: None,
             #[cfg(feature = "durable")]
@@ -104,6 +107,7 @@ impl Report {
             items: self.items + next.items,
             batches: self.batches + next.batches,
             failures: (failures.count() > 0).then(|| Arc::new(failures)),
+            is_whole: self.is_whole && next.is_whole,
             // These count on from one run to the next.
             retries: next.retries,
             stages: next.stages,
@@ -417,6 +421,8 @@ impl Report {
             batches => format!("{items} in {}", Counted::batches(batches)),
         };
         match self.totals.learned.items.saturating_sub(self.items + self.failed()) {
+            // Those that a policy leaves out without counting them.
+            _ if self.is_whole => {}
             0 => {}
             more => text += &format!(", {more} more computed and not handed over"),
         }

@@ -43,6 +43,7 @@ impl Core {
         let Figures { handed_over, values, retries, gathers } = figures;
         let items = handed_over.items;
         let mut report = self.report(handed_over, retries);
+        report.is_whole = true;
         self.verbose.end(items);
         self.verbose.warn(&report);
         {
