@@ -138,3 +138,12 @@ fn a_full_spill_that_skips_items_takes_another_bound() {
     let mut run = run.timeout(Duration::from_secs(600)).skip_first(5);
     assert!(run.collect::<Vec<_>>().unwrap_err().to_string().contains("set for a run that has begun"));
 }
+
+#[test]
+fn a_directory_whose_removal_was_cut_short_is_not_called_damaged() {
+    let folder = Folder::new("lacks-removed");
+    process_in_batches(|x: u64| x, 0..9).version(1).checkpoint(folder.path()).collect::<Vec<_>>().unwrap();
+    std::fs::rename(folder.file("manifest.json"), folder.file("manifest.json.removed")).unwrap();
+    let refused = Spilled::<u64>::open(folder.path()).unwrap_err();
+    assert!(refused.to_string().contains("no run has begun there"), "{refused}");
+}

@@ -59,7 +59,7 @@ impl Function {
         let shared: Vec<PatType> = parameters.filter_map(typed).collect();
 
         let twice = refuse_applied_twice(&attrs, refusals);
-        refuse_qualifiers(&sig, refusals);
+        refuse_qualifiers(&attrs, &sig, refusals);
         let conditional = refuse_cfg(&sig, refusals);
         refuse_receiver(receiver.as_ref(), refusals);
         refuse_parameters(&sig, item.as_ref(), &shared, refusals);
@@ -197,13 +197,20 @@ fn refuse_applied_twice(attrs: &[Attribute], refusals: &mut Errors) -> bool {
     second.is_some()
 }
 
-fn refuse_qualifiers(sig: &Signature, refusals: &mut Errors) {
+fn refuse_qualifiers(attrs: &[Attribute], sig: &Signature, refusals: &mut Errors) {
     if let Some(asyncness) = &sig.asyncness {
         refusals.at(
             asyncness,
             "`#[batched]` can't run an `async fn`: calling one does none of its work",
             "annotate a plain function; a `block_on` in it panics within a runtime: `amorsize::guide::async_code` says what to \
              write instead",
+        );
+    }
+    if let Some(attr) = attrs.iter().find(|attr| attr.path().is_ident("target_feature")) {
+        refusals.at(
+            attr,
+            "`#[batched]` can't call a function with `#[target_feature]`: the processor may lack the feature",
+            "annotate a function that asks for the feature, such as by `is_x86_feature_detected!`, and calls this one",
         );
     }
     // A variadic function is always unsafe.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::{fmt, io};
 
 use crate::error::ErrorKind;
+use crate::error::stored::is_over_max_disk;
 
 /// The reason why a process of an array job could not do its part, with the way out.
 ///
@@ -132,7 +133,8 @@ impl ArrayError {
     /// The error of a run that could not keep its results, or of the run itself.
     pub(crate) fn of_keeping(task: usize, error: crate::Error) -> Self {
         match error.kind() {
-            ErrorKind::Storage { path, operation, kind, cause, .. } => {
+            // Another try does not help before the bound is raised.
+            ErrorKind::Storage { path, operation, kind, cause, .. } if !is_over_max_disk(error.kind()) => {
                 Self::io(path, operation, io::Error::new(*kind, cause.clone()))
             }
             _ => Self::Run { task, error: error.into() },
@@ -212,6 +214,18 @@ mod tests {
 
     fn says(error: &ArrayError) -> (u8, String) {
         (error.code(), error.to_string())
+    }
+
+    #[test]
+    fn another_try_is_told_to_help_for_a_full_disk_and_not_for_a_bound() {
+        use crate::error::stored::{over_max_disk, storage};
+
+        let path = Path::new("out/00003/4f.part");
+        let bound = ArrayError::of_keeping(3, over_max_disk(path, 10, 20, 0));
+        assert_eq!(bound.code(), 70);
+        assert!(bound.to_string().contains("raise it"), "{bound}");
+        let quota = io::Error::from(io::ErrorKind::QuotaExceeded);
+        assert_eq!(ArrayError::of_keeping(3, storage(path, "written", &quota, None, None)).code(), 75);
     }
 
     #[test]

@@ -140,11 +140,20 @@ pub(crate) fn storage(
     })
 }
 
+/// Begins the text about `max_disk`. The system's own text about a quota begins otherwise.
+const MAX_DISK: &str = "`max_disk` of ";
+
+/// True for an error of a run that has written `max_disk` bytes.
+#[cfg(feature = "array")]
+pub(crate) fn is_over_max_disk(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Storage { cause, .. } if cause.starts_with(MAX_DISK))
+}
+
 /// The error of a run that has written `max_disk` bytes, but for the last `left`.
 pub(crate) fn over_max_disk(path: &Path, max_disk: u64, needed: u64, left: u64) -> super::Error {
     let [most, more, rest] = [max_disk, needed, left].map(ByteSize::new);
     let cause = format!(
-        "`max_disk` of {most} has {rest} left, and {more} are needed; raise it, and the same call goes on from what is written"
+        "{MAX_DISK}{most} has {rest} left, and {more} are needed; raise it, and the same call goes on from what is written"
     );
     storage(path, "written", &io::Error::new(io::ErrorKind::QuotaExceeded, cause), Some(needed), Some(left))
 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::identity::{Identity, Kind};
+use super::removal::REMOVED;
 use super::segment::FORMAT;
 use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
@@ -28,6 +29,8 @@ pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segmen
 /// The date on which a directory with results was begun, and the versions of amorsize and of the
 /// compiler that began it.
 pub(crate) fn begun_with_results(directory: &Path, has_segments: bool) -> Result<String, Error> {
+    // Without segments if they are being removed: they don't count any more.
+    let has_segments = has_segments && !directory.join(REMOVED).exists();
     let Some(was) = read(directory, has_segments)? else {
         let cause = format!("it has no `{MANIFEST}`, so no run has begun there; open the directory of a checkpoint");
         return Err(storage(directory, "opened", &io::Error::new(io::ErrorKind::NotFound, cause), None, None));
