@@ -133,6 +133,7 @@ fn credit_outlives_its_run_and_is_given_back_to_the_outer_one() {
     let (calls, results) = {
         let _entered = outer.enter();
         let inner = Ledger::new(ByteSize::new(60));
+        inner.start();
         assert!(Credit::try_take(&inner, 61).is_none());
         (Credit::take(&inner, 40), Credit::of_results(&inner, 1, 5, 0))
     };
@@ -190,7 +191,9 @@ proptest! {
         let outer = ledger();
         let inner = {
             let _entered = outer.enter();
-            Ledger::new(ByteSize::new(1000))
+            let inner = Ledger::new(ByteSize::new(1000));
+            inner.start();
+            inner
         };
         let mut pieces: Vec<Credit> = Vec::new();
         let mut made = 0;
