@@ -136,8 +136,9 @@ impl<R> Spilled<R> {
     }
 
     /// True if these are all results. Only for a checkpoint it can be false: if its run did not
-    /// come to its end, if it went on without a result that could not be stored, or if a part of it
-    /// is known to be damaged. Reading a damaged result makes it known.
+    /// come to its end, if it left out its first items or went on without a result that could not
+    /// be stored, or if a part of it is known to be damaged. Reading a damaged result makes it
+    /// known.
     ///
     /// # Examples
     ///
