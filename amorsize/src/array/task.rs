@@ -64,12 +64,14 @@ impl Job {
 
     /// The tasks that this process has to run, in order.
     pub(crate) fn wanted(&self) -> Result<Vec<usize>, ArrayError> {
-        // Nothing of a finished task is kept or run. A damaged list of its results is told later,
-        // once the directory is known to be this array's.
-        let is_wanted = |&task: &usize| !matches!(Finished::read(&self.directory, task), Ok(Some(_)));
         match self.environment.role {
-            Role::Task(task) => Ok([task].into_iter().filter(is_wanted).collect()),
-            Role::All => Ok((0..self.tasks()).filter(is_wanted).collect()),
+            // Nothing of a finished task is kept or run. A damaged list of its results is told
+            // later, once the directory is known to be this array's.
+            Role::Task(task) => {
+                let is_done = matches!(Finished::read(&self.directory, task), Ok(Some(_)));
+                Ok(if is_done { Vec::new() } else { vec![task] })
+            }
+            Role::All => self.directory.missing(self.tasks()),
             Role::Gather => Ok(Vec::new()),
         }
     }

@@ -123,20 +123,6 @@ fn a_directory_without_its_description_is_not_described_anew() {
 }
 
 #[test]
-fn all_tasks_together_tell_of_a_damaged_one() {
-    let folder = done();
-    let out = folder.file("out");
-    let path = out.join("00001/done");
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[20] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let run = |task: &str| told(&tested(PROGRAM, "text", &out, 2, ITEMS).env("AMORSIZE_TASK", task).output().unwrap());
-    let (code, _, stderr) = run("1");
-    assert!(code == 65 && stderr.contains("is damaged at byte"), "{stderr}");
-    assert_eq!(run("all"), (65, String::new(), stderr));
-}
-
-#[test]
 fn what_other_programs_have_in_the_directory_stays_as_it_is() {
     let folder = Folder::new();
     let out = folder.file("out");
