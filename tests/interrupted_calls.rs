@@ -243,17 +243,55 @@ fn a_sink_that_tells_a_place_too_late_is_refused_before_it_lacks_rows() {
     assert!(refused.contains("another sink, which has results that this one lacks"), "{refused}");
 }
 
+/// The same, which cancels the run once it has this many rows.
+struct Cancelling<'a> {
+    sink: Buffered<'a>,
+    token: &'a CancelToken,
+    after: usize,
+}
+
+impl Sink<u64> for Cancelling<'_> {
+    type Error = Error;
+
+    fn batch(&mut self, batch: Batch<u64>) -> Result<(), Error> {
+        self.after = self.after.saturating_sub(batch.len());
+        if self.after == 0 {
+            self.token.cancel();
+        }
+        self.sink.batch(batch)
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.sink.finish()
+    }
+
+    fn place(&mut self) -> Option<u64> {
+        self.sink.place()
+    }
+
+    fn go_back(&mut self, place: u64) -> Result<(), Error> {
+        self.sink.go_back(place)
+    }
+}
+
 #[test]
 fn a_new_sink_of_the_same_run_is_refused_where_it_would_lack_rows() {
-    let folder = Folder::new("new_sink");
-    let (first, second) = (Cell::new(Vec::new()), Cell::new(Vec::new()));
-    let buffered = |durable| Buffered { durable, open: Vec::new(), is_told_first: true };
-    let token = CancelToken::new();
-    let run = process_in_batches(until(700, &token), 0..1_000).version(1).batch_size(10);
-    let mut run = run.journal(folder.path()).cancel_token(&token);
-    assert!(run.write_to(buffered(&first)).unwrap_err().is_cancelled());
-    // The first sink told 400 and then held rows back. Another one has none of them.
-    let mut run = run.cancel_token(&CancelToken::new());
-    let refused = run.write_to(buffered(&second)).unwrap_err().to_string();
-    assert!(refused.contains("another sink, which has results that this one lacks"), "{refused}");
+    // The first sink tells 0 or 400, and then holds rows back. Another one has none of them.
+    for after in [200, 500] {
+        let folder = Folder::new(&format!("new_sink_{after}"));
+        let (first, second) = (Cell::new(Vec::new()), Cell::new(Vec::new()));
+        let buffered = |durable| Buffered { durable, open: Vec::new(), is_told_first: true };
+        let token = CancelToken::new();
+        let run = process_in_batches(|x: u64| x, 0..100_000).version(1).batch_size(10);
+        let mut run = run.journal(folder.path()).cancel_token(&token);
+        let mut sink = Cancelling { sink: buffered(&first), token: &token, after };
+        assert!(run.write_to(&mut sink).unwrap_err().is_cancelled());
+        let mut run = run.cancel_token(&CancelToken::new());
+        let refused = run.write_to(buffered(&second)).unwrap_err().to_string();
+        assert!(refused.contains("another sink, which has results that this one lacks"), "{refused}");
+        // The first one goes on.
+        sink.after = usize::MAX;
+        run.write_to(&mut sink).unwrap();
+        assert!(first.take().into_iter().eq(0..100_000));
+    }
 }

@@ -73,7 +73,7 @@ struct Places {
     now: Option<u64>,
     /// The same, if the sink told it: a new sink of the same run goes back to it.
     last: Option<u64>,
-    /// The last place that any batch's sink told.
+    /// The last place that any sink of this run told.
     furthest: Option<u64>,
     /// True if items are done that the sink told no place for. A sink with places lacks them.
     are_lacking: bool,
@@ -472,13 +472,15 @@ impl Keeper {
     pub(crate) fn begin_places(&self, place: Option<u64>) -> Result<(), Error> {
         let mut places = lock(&self.places);
         // The one before may have told no place behind its last batch. If this one is at a place
-        // before that, it is a new one.
-        let is_behind = place.is_some_and(|place| places.furthest.is_some_and(|furthest| place < furthest));
+        // before that batch, it is a new one.
+        let is_behind = place
+            .zip(places.furthest)
+            .is_some_and(|(place, furthest)| place < furthest || place == furthest && !places.sunk.is_empty());
         if is_behind || place.is_some() && places.are_lacking {
             return Err(another_sink());
         }
         places.are_told |= place.is_some();
-        places.last = place;
+        (places.last, places.furthest) = (place, place.or(places.furthest));
         Ok(())
     }
 

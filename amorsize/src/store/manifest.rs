@@ -8,12 +8,14 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::identity::{Identity, Kind};
-use super::removal::REMOVED;
 use super::segment::FORMAT;
 use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
 use crate::system::paths::sync_directory;
 use crate::units::date::minute_and_second;
+
+/// The name of a manifest whose directory is being removed.
+pub(super) const REMOVED: &str = "manifest.json.removed";
 
 /// Compares with the manifest that is there, or writes one in a directory without segments. Gives
 /// the date and the versions with which the directory was begun, for messages.

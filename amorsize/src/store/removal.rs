@@ -9,13 +9,11 @@ use std::io;
 use std::path::Path;
 
 use super::found::segments;
+use super::manifest::REMOVED;
 use super::segment;
 use crate::error::Error;
 use crate::error::stored::{MANIFEST, storage};
 use crate::system::paths::sync_directory;
-
-/// The name of a manifest whose directory is being removed.
-pub(super) const REMOVED: &str = "manifest.json.removed";
 
 /// Makes everything in a locked directory count as removed. If that fails, all of it counts as
 /// before.
