@@ -1,6 +1,6 @@
 //! A directory that is removed: it goes as a whole, even if the removal is cut short.
 
-use super::super::removal::REMOVED;
+use super::super::manifest::REMOVED;
 use super::*;
 use crate::error::stored::MANIFEST;
 
