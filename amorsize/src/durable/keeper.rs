@@ -468,7 +468,8 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// If the sink has places, and lacks items that are done, or that an earlier sink of this run got.
+    /// If the sink has places, and lacks items that are done, or that an earlier sink of this run
+    /// got.
     pub(crate) fn begin_places(&self, place: Option<u64>) -> Result<(), Error> {
         let mut places = lock(&self.places);
         // The one before may have told no place behind its last batch. If this one is at a place
