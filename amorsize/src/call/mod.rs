@@ -43,7 +43,7 @@ pub(crate) trait Function: Sync {
     /// tells it.
     fn heap_of_items(&self, chunk: &RawChunk, count: usize) -> Option<Heap>;
 
-    /// The facts about the types of items and results.
+    /// The facts about items and results.
     fn facts(&self) -> Facts;
 
     /// Keeps the first `count` results, of the items from `first` on, if the run keeps results.
@@ -71,8 +71,8 @@ impl dyn Function + '_ {
 /// The facts about a function's items and results that decide how they are measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
-    /// True if the type of results tells the bytes that they own, in case they can own anything; in
-    /// stages too.
+    /// True if the type of results tells the bytes that they own, in case they can own anything, or
+    /// the user does; in stages too.
     pub(crate) knows_results: bool,
     /// True if results can own anything.
     pub(crate) results_own: bool,
@@ -86,6 +86,7 @@ pub(crate) struct Shared<T, R, C> {
     pub(crate) context: C,
     pub(crate) body: Body<T, R, C>,
     pub(crate) measure: (Measure<T>, Measure<R>),
+    pub(crate) facts: Facts,
     pub(crate) types: Types<T, R>,
     pub(crate) retrying: Option<Retrying<T, R, C>>,
     /// Calls that were made again.
@@ -139,8 +140,6 @@ pub(crate) struct Stages<T, R, C> {
     pub(crate) run: RunStages<T, R, C>,
     /// Calls that stages made again.
     pub(crate) retries: fn(&C) -> usize,
-    /// True if a type tells the bytes that results of the stages own.
-    pub(crate) measures: bool,
     /// Tells the functions of the stages.
     #[cfg(feature = "durable")]
     pub(crate) tell: fn(&C, &mut Functions),
@@ -204,10 +203,16 @@ impl<T: Send, R: Send, C> Shared<T, R, C> {
     /// A function without a policy: an error is a result like any other.
     #[inline]
     pub(crate) fn new(context: C, body: Body<T, R, C>, measure: (Measure<T>, Measure<R>)) -> Self {
+        let facts = Facts {
+            knows_results: measure.1.heap.is_some(),
+            results_own: const { needs_drop::<R>() },
+            items_are_opaque: matches!(measure.0.by, MeasuredBy::Resident),
+        };
         Self {
             context,
             body,
             measure,
+            facts,
             types: Types::new(),
             retrying: None,
             retries: AtomicUsize::new(0),
@@ -284,15 +289,7 @@ impl<T, R, C: Sync> Function for Shared<T, R, C> {
     }
 
     fn facts(&self) -> Facts {
-        let measures = match &self.body {
-            Body::Function(_) => self.measure.1.heap.is_some(),
-            Body::Stages(stages) => stages.measures,
-        };
-        Facts {
-            knows_results: measures || self.weigh.is_some(),
-            results_own: const { needs_drop::<R>() },
-            items_are_opaque: matches!(self.measure.0.by, MeasuredBy::Resident),
-        }
+        self.facts
     }
 
     #[cfg(feature = "durable")]

@@ -1,6 +1,7 @@
 //! Measures the bytes of results by the best means that their type allows.
 
 use crate::units::measured_by::{Certainty, MeasuredBy};
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -29,6 +30,15 @@ pub struct Measure<T> {
     /// that are measured.
     pub(crate) heap: Option<fn(&[T]) -> Heap>,
     pub(crate) by: MeasuredBy,
+}
+
+/// A type, for code that doesn't name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TypeFacts {
+    /// The bytes of a value itself.
+    pub(crate) size: usize,
+    pub(crate) measured_by: MeasuredBy,
+    pub(crate) name: &'static str,
 }
 
 /// The most bytes that one value counts for, whatever its type says: no address space of today has
@@ -82,6 +92,10 @@ impl<T> Measure<T> {
         // A value that needs no drop owns nothing that a run could free, so only its size counts.
         let by = if std::mem::needs_drop::<T>() { MeasuredBy::Resident } else { MeasuredBy::SizeOf };
         Self { heap: None, by }
+    }
+
+    pub(crate) fn facts(&self) -> TypeFacts {
+        TypeFacts { size: size_of::<T>(), measured_by: self.by, name: type_name::<T>() }
     }
 }
 

@@ -353,6 +353,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// ```
     pub fn weigh<W: Fn(&R) -> usize + Send + Sync + 'static>(mut self, weigh: W) -> Self {
         self.shared.weigh = Some(Weigh::new(weigh));
+        self.shared.facts.knows_results = true;
         self.core.know_results();
         self
     }

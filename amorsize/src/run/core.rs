@@ -24,6 +24,7 @@ use crate::execute::{Engine, UNRESOLVED_BUDGET};
 use crate::input::Input;
 use crate::log::verbose::Verbose;
 use crate::memory::deep_size::features::Unasked;
+use crate::memory::measure::TypeFacts;
 use crate::memory::tracking;
 use crate::options::Options;
 use crate::options::choices::OnPanic;
@@ -133,18 +134,16 @@ fn end_keeping(keeper: Option<&Keeper>, input: &dyn Input) -> Result<(), Ended> 
 }
 
 impl Core {
-    /// `unasked` are the types that can't be asked what they own.
-    pub(crate) fn new(
-        options: Options,
-        [item_size, result_size]: [usize; 2],
-        measured_by: MeasuredBy,
-        unasked: Unasked,
-    ) -> Self {
+    /// Takes the facts about the types of items and results.
+    pub(crate) fn new(options: Options, item: TypeFacts, result: TypeFacts) -> Self {
         let tracks = tracking::is_active();
         // The program's allocator counts everything.
-        let (measured_by, unasked) =
-            if tracks { (MeasuredBy::Tracking, Unasked::default()) } else { (measured_by, unasked) };
-        let engine = Engine::new(options, [item_size, result_size], measured_by, unasked);
+        let (measured_by, unasked) = if tracks {
+            (MeasuredBy::Tracking, Unasked::default())
+        } else {
+            (result.measured_by, Unasked::of(item, result))
+        };
+        let engine = Engine::new(options, [item.size, result.size], measured_by, unasked);
         Self {
             print_plan: None,
             verbose: Verbose::new(false),
@@ -155,7 +154,7 @@ impl Core {
             engine,
             stock: Stock::default(),
             kept: Kept::default(),
-            result_size,
+            result_size: result.size,
             stages: Vec::new(),
             retries_before: 0,
             part_ended: false,
@@ -251,9 +250,9 @@ impl Core {
     }
 
     /// A core from the parts of other runs.
-    pub(crate) fn of_parts(parts: CoreParts, sizes: [usize; 2], measured_by: MeasuredBy, unasked: Unasked) -> Self {
+    pub(crate) fn of_parts(parts: CoreParts, item: TypeFacts, result: TypeFacts) -> Self {
         let CoreParts { options, interrupts, stages, callback, print_plan } = parts;
-        let mut core = Self::new(options, sizes, measured_by, unasked);
+        let mut core = Self::new(options, item, result);
         (core.tools.interrupts, core.stages, core.callback) = (interrupts, stages, callback);
         core.set_print_plan(print_plan);
         core

@@ -42,7 +42,6 @@ use crate::call::{AsFunction, Body, Kernel, Shared, as_function};
 use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::input::Source;
-use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::Measure;
 use crate::options::Options;
 use crate::output::outlet::{Flow, Outlet};
@@ -116,8 +115,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         C: Sync,
     {
         // First what is the same for all functions: the less there is to drop if it panics.
-        let sizes = const { [size_of::<I::Item>(), size_of::<R>()] };
-        let core = Core::new(options, sizes, measure.1.by, Unasked::of(&measure));
+        let core = Core::new(options, measure.0.facts(), measure.1.facts());
         let shared = Shared::new(shared, Body::Function(kernel), measure);
         Self {
             source: Source::new(items, shared.types),
@@ -165,8 +163,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         as_function: AsFunction<I::Item, R, C>,
         core: CoreParts,
     ) -> Self {
-        let sizes = const { [size_of::<I::Item>(), size_of::<R>()] };
-        let core = Core::of_parts(core, sizes, shared.measure.1.by, Unasked::of(&shared.measure));
+        let core = Core::of_parts(core, shared.measure.0.facts(), shared.measure.1.facts());
         Self { source, shared, as_function, core, owns: PhantomData, seen: Seen::NONE, policy: PhantomData }
     }
 

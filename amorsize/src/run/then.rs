@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::Batched;
 use crate::buffer::{Clock, Part, RawChunk, Scratch};
-use crate::call::{Body, Function, Shared, Stages, as_function};
+use crate::call::{Body, Facts, Function, Shared, Stages, as_function};
 use crate::memory::measure::{Heap, Measure};
 use crate::policy::on_error::{Collect, Each, Flatten, Skip, Stop};
 use crate::policy::{Absent, Policy, Sealed, ToldAsText};
@@ -168,7 +168,6 @@ where
             prepare: prepare_chunk::<I::Item, R, C, M, N, D>,
             run: run_stages::<I::Item, R, C, M, N, D, P, Q>,
             retries: |then: &Then<I::Item, R, C, M, N, D>| then.before.retries() + then.next.retries(),
-            measures: before.facts().knows_results || next.facts().knows_results,
             #[cfg(feature = "durable")]
             tell: |then: &Then<I::Item, R, C, M, N, D>, functions| {
                 then.before.tell(functions);
@@ -195,15 +194,18 @@ where
         // The stages' results are measured as they are made.
         let by = if next.weigh.is_some() { MeasuredBy::DeepSize } else { next.measure.1.by };
         let measure = (before.measure.0, Measure { heap: None, by });
+        let knows_results = before.facts.knows_results || next.facts.knows_results;
         let stages = u32::try_from(core.stages.len()).unwrap_or(u32::MAX);
         let context = Then { before, next, counts, stages };
+        let shared = Shared::new(context, body, measure);
         let shared = Shared {
+            facts: Facts { knows_results, ..shared.facts },
             fails: Some(P::Policy::fails),
             #[cfg(feature = "durable")]
             is_error,
             #[cfg(feature = "durable")]
             durable,
-            ..Shared::new(context, body, measure)
+            ..shared
         };
         Batched::of_parts(source.retyped(shared.types), shared, as_function, core)
     }

@@ -1,8 +1,6 @@
 //! Finds the feature of this crate that counts a type of another crate, by the type's name.
 
-use std::any::type_name;
-
-use crate::memory::measure::Measure;
+use crate::memory::measure::TypeFacts;
 use crate::units::measured_by::MeasuredBy;
 
 /// A feature by which types of another crate tell their deep size.
@@ -54,8 +52,8 @@ pub(crate) struct Unasked {
 }
 
 impl Unasked {
-    pub(crate) fn of<T, R>((item, result): &(Measure<T>, Measure<R>)) -> Self {
-        Self { item: name(item.by, type_name::<T>()), result: name(result.by, type_name::<R>()) }
+    pub(crate) fn of(item: TypeFacts, result: TypeFacts) -> Self {
+        Self { item: name(item), result: name(result) }
     }
 
     /// The features that are off and would count these types, each with the name of its crate.
@@ -64,8 +62,8 @@ impl Unasked {
     }
 }
 
-fn name(measured_by: MeasuredBy, of_type: &'static str) -> &'static str {
-    if measured_by == MeasuredBy::Resident { of_type } else { "" }
+fn name(ty: TypeFacts) -> &'static str {
+    if ty.measured_by == MeasuredBy::Resident { ty.name } else { "" }
 }
 
 fn missing(features: &'static [Feature], types: &[&str]) -> Vec<(&'static str, &'static str)> {
@@ -89,6 +87,8 @@ impl Feature {
 
 #[cfg(test)]
 mod tests {
+    use std::any::type_name;
+
     use super::*;
 
     const OFF: &[Feature] = &{
