@@ -1,7 +1,7 @@
 //! A call may hold a lock while it waits for another run. Meanwhile its thread starts no second
 //! call, which would ask for the same lock.
 
-use std::sync::{Mutex, mpsc};
+use std::sync::{Barrier, Mutex, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -96,5 +96,46 @@ fn runs_within_runs_within_runs_go_on_while_each_holds_its_lock() {
         };
         let results = pool.install(|| process_in_batches(call, 0..30).collect::<Vec<_>>()).unwrap();
         assert_eq!(results.len(), 30);
+    });
+}
+
+/// Two calls of a run each start a run. That of the first call is on other threads, so that the
+/// call's own thread looks for work in the pool. There it meets jobs of the second call's run,
+/// which may ask for a lock that the first call holds.
+#[test]
+fn a_call_that_holds_a_lock_takes_up_none_of_a_run_that_another_call_started() {
+    within_time(|| {
+        let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let (both_begun, is_done, looked) = (Barrier::new(2), Barrier::new(2), Once::new());
+        let hold = |item| {
+            if item == 0 {
+                is_done.wait();
+            }
+        };
+        let ask = |asker| {
+            let thread = thread::current().id();
+            if thread == asker {
+                looked.call_once(|| {
+                    // The other thread takes the oldest work first: before this, it has met the job
+                    // for the next call of this run.
+                    let (looks, has_looked) = mpsc::channel();
+                    rayon::spawn(move || looks.send(()).unwrap());
+                    has_looked.recv_timeout(HANGS).expect("the other thread looks for work");
+                });
+            }
+            thread
+        };
+        let call = |item| {
+            both_begun.wait();
+            if item == 0 {
+                return process_in_batches(hold, 0..3).threads(3).for_each_batch(drop).map(drop).unwrap();
+            }
+            let asker = thread::current().id();
+            let threads = process_in_batches(ask, [asker; 4]).threads(2).collect::<Vec<_>>().unwrap();
+            is_done.wait();
+            assert_eq!(threads, [asker; 4]);
+        };
+        let run = || process_in_batches(call, 0..2).threads(2).max_memory("1GiB").collect::<Vec<_>>();
+        assert_eq!(pool.install(run).unwrap().len(), 2);
     });
 }

@@ -17,7 +17,6 @@ use crate::adapt::sizes::Sizes;
 use crate::adapt::tuner::ThreadLimits;
 use crate::error::Error;
 use crate::error::failure::Ended;
-use crate::memory::budget::Waits;
 use crate::memory::tracking;
 use crate::output::outlet::Flow;
 use crate::system::sync;
@@ -96,7 +95,7 @@ impl Engine {
         let job = |kind| WorkerJob { kind, control, work };
         let own = control.state().tuner.may_use_own_threads().then_some(job(ThreadKind::Own));
         let own = own.as_ref().map(|job| job as &dyn Job);
-        let waits = Waits::in_call();
+        let waits = self.ledger.wait_here();
         let in_call = self.ledger.outer_budget().is_some();
         threads.scope(&job(ThreadKind::Pool), own, in_call, &mut |start| {
             let conducted = catch_unwind(AssertUnwindSafe(|| conductor.conduct(line, start)));

@@ -106,9 +106,8 @@ thread_local! {
 }
 
 thread_local! {
-    /// The ledger of the run that this thread makes a call for, while it waits there for a run that
-    /// the call started.
-    static WAITS_IN: RefCell<Option<Ledger>> = const { RefCell::new(None) };
+    /// The ledger of the run that this thread waits for within a call of another run.
+    static WAITS_FOR: RefCell<Option<Ledger>> = const { RefCell::new(None) };
 }
 
 /// Replaces the ledger of this thread and returns the former one. A destructor of another
@@ -131,23 +130,15 @@ impl Drop for Entered {
     }
 }
 
-/// Marks that the thread waits for a run that its call started. Until that run ends, the thread
-/// takes up calls only of [runs](Ledger::may_run_here) that are part of that call: another call
-/// could ask for a lock that the thread already holds.
+/// Ends the [wait](Ledger::wait_here) of this thread when it is dropped.
 #[must_use = "the thread waits as long as this lives"]
 pub(crate) struct Waits(Option<Ledger>);
-
-impl Waits {
-    pub(crate) fn in_call() -> Self {
-        Self(WAITS_IN.try_with(|waits_in| waits_in.replace(current())).unwrap_or(None))
-    }
-}
 
 impl Drop for Waits {
     fn drop(&mut self) {
         let before = self.0.take();
         // A thread that ends no longer waits.
-        _ = WAITS_IN.try_with(|waits_in| waits_in.replace(before));
+        _ = WAITS_FOR.try_with(|waits_for| waits_for.replace(before));
     }
 }
 
@@ -189,17 +180,25 @@ impl Ledger {
         Entered(replace_current(Some(self.clone())))
     }
 
-    /// True if this thread may take up a call of this run: it does not wait within a call for
-    /// another run, or this run was started within that call.
+    /// Marks that this thread waits for the run. If it does so within a call of another run, it
+    /// takes up no calls meanwhile but those of this run and of [runs within
+    /// it](Self::may_run_here): any other call could ask for a lock that the thread already holds.
+    pub(crate) fn wait_here(&self) -> Waits {
+        let waited_for = current().map(|_| self.clone());
+        Waits(WAITS_FOR.try_with(|waits_for| waits_for.replace(waited_for)).unwrap_or(None))
+    }
+
+    /// True if this thread may take up a call of this run: it does not wait for another run within
+    /// a call, or this run was started within a call of that run, or of a run within that one.
     pub(crate) fn may_run_here(&self) -> bool {
-        let is_part = |call: &Ledger| {
-            let mut outer = self.outer();
-            while let Some(ledger) = outer.filter(|ledger| !Arc::ptr_eq(&ledger.0, &call.0)) {
-                outer = ledger.outer();
+        let is_within = |waited_for: &Ledger| {
+            let mut run = Some(self);
+            while let Some(ledger) = run.filter(|ledger| !Arc::ptr_eq(&ledger.0, &waited_for.0)) {
+                run = ledger.outer();
             }
-            outer.is_some()
+            run.is_some()
         };
-        WAITS_IN.try_with(|waits_in| waits_in.borrow().as_ref().is_none_or(is_part)).unwrap_or(true)
+        WAITS_FOR.try_with(|waits_for| waits_for.borrow().as_ref().is_none_or(is_within)).unwrap_or(true)
     }
 
     /// The budget of the outer run, if this one was started within a call.
@@ -423,25 +422,30 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_waits_within_a_call_takes_up_calls_that_are_part_of_it() {
+    fn a_thread_that_waits_within_a_call_takes_up_calls_of_the_run_that_it_waits_for() {
         let within = |outer: &Ledger| {
             let _entered = outer.enter();
             started(1)
         };
         let (outer, other) = (Ledger::new(ByteSize::new(1)), Ledger::new(ByteSize::new(1)));
-        let inner = within(&outer);
+        // Another call of the outer run has started the sibling.
+        let (inner, sibling) = (within(&outer), within(&outer));
         let innermost = within(&inner);
-        let may_run = || [&outer, &other, &inner, &innermost].map(Ledger::may_run_here);
+        let may_run = || [&outer, &other, &sibling, &inner, &innermost].map(Ledger::may_run_here);
+        // A thread that is in no call holds no lock of one.
+        let waits = outer.wait_here();
+        assert_eq!(may_run(), [true; 5]);
+        drop(waits);
         let entered = outer.enter();
-        assert_eq!(may_run(), [true; 4]);
-        let waits = Waits::in_call();
-        assert_eq!(may_run(), [false, false, true, true]);
-        let (further, further_waits) = (inner.enter(), Waits::in_call());
-        assert_eq!(may_run(), [false, false, false, true]);
+        assert_eq!(may_run(), [true; 5]);
+        let waits = inner.wait_here();
+        assert_eq!(may_run(), [false, false, false, true, true]);
+        let (further, further_waits) = (inner.enter(), innermost.wait_here());
+        assert_eq!(may_run(), [false, false, false, false, true]);
         drop((further_waits, further));
-        assert_eq!(may_run(), [false, false, true, true]);
+        assert_eq!(may_run(), [false, false, false, true, true]);
         drop((waits, entered));
-        assert_eq!(may_run(), [true; 4]);
+        assert_eq!(may_run(), [true; 5]);
     }
 
     #[test]
