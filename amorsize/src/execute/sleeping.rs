@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::control::Control;
 use super::pool::NAP;
 use crate::buffer::asks::HELD;
+use crate::call::interrupts::Interrupts;
 use crate::memory::watch::LOOK;
 use crate::system::sync::{PoisonError, now};
 
@@ -19,10 +20,15 @@ impl Control {
         }
     }
 
-    /// Sleeps until no job is left.
-    pub(crate) fn wait_for_jobs(&self) {
+    /// Sleeps until no job is left. An interrupt ends the wait: the pool may be busy for long with
+    /// other work before it reaches a job.
+    pub(crate) fn wait_for_jobs(&self, interrupts: &Interrupts) {
         let mut state = self.state();
         while state.jobs > 0 {
+            if interrupts.now().is_some() {
+                self.course.pause();
+                break;
+            }
             state.wanted_items = usize::MAX;
             state = self.caller.wait_timeout(state, HELD).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -38,7 +44,8 @@ impl Control {
         // A call that takes longer than usual must not keep us from asking the input, nor from an
         // interrupt.
         let until = now() + Duration::from_secs_f64(pace).min(HELD);
-        while !state.has_ready() && state.queued + state.running_items > 0 {
+        // Without a job no result comes: items may be left over from an earlier part of the run.
+        while !state.has_ready() && state.jobs > 0 && state.queued + state.running_items > 0 {
             let left = until.saturating_duration_since(now());
             if left.is_zero() {
                 break;

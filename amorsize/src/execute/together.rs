@@ -78,7 +78,7 @@ impl Engine {
                 let (jobs, kind) = control.jobs_to_start(0);
                 // A pool thread can always be had.
                 (0..jobs).for_each(|_| _ = start(kind));
-                control.wait_for_jobs();
+                control.wait_for_jobs(&work.tools.interrupts);
             });
             let wall = (now() - begun).as_secs_f64();
             // Items that found no credit run alone, unless the run is interrupted.
@@ -110,6 +110,9 @@ impl Engine {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::panic::resume_unwind;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::{Barrier, mpsc};
+    use std::thread;
     use std::time::Duration;
 
     use super::*;
@@ -124,6 +127,7 @@ mod tests {
     use crate::system::sync::Clock;
     use crate::units::ByteSize;
     use crate::units::measured_by::MeasuredBy;
+    use crate::{CancelToken, process_in_batches};
 
     #[test]
     fn chunks_are_not_recorded_after_an_input_that_panicked() {
@@ -156,5 +160,61 @@ mod tests {
         let workers = engine.workers.as_ref().expect("the sample went on threads");
         assert!(workers.control.state().each.is_none());
         assert!(engine.run(&mut line).is_ok());
+    }
+
+    /// No other test asks for this many, so that none has to wait for the pool.
+    const TAKEN: usize = 7;
+
+    /// Plans a run on a pool that has no thread for it. `interrupt` comes once the sample's last
+    /// items are on their way there. Then the pool is free, and the run goes on.
+    fn sample_without_a_thread(interrupt: fn(&Clock, &CancelToken), is_expected: fn(&crate::Error) -> bool) {
+        let clock = Clock::standing();
+        let token = CancelToken::new();
+        let calls: Vec<_> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+        let (are_taken, are_free) = (Barrier::new(TAKEN + 1), Barrier::new(TAKEN + 1));
+        let are_asked = Barrier::new(2);
+        let take = |_| {
+            are_taken.wait();
+            are_free.wait();
+        };
+        let call = |item: usize| {
+            calls[item].fetch_add(1, SeqCst);
+            clock.run(Duration::from_millis(1));
+            item
+        };
+        let input = (0..calls.len()).inspect(|&item| {
+            if item == 4 {
+                are_asked.wait();
+            }
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| process_in_batches(take, 0..TAKEN).threads(TAKEN).max_memory("1GiB").for_each_batch(drop));
+            are_taken.wait();
+            scope.spawn(|| {
+                are_asked.wait();
+                interrupt(&clock, &token);
+            });
+            let _moved = clock.enter();
+            let run = process_in_batches(call, input).threads(TAKEN).max_memory("1GiB");
+            let mut run = run.cancel_token(&token).timeout(Duration::from_secs(60));
+            let planned = run.plan().map(drop);
+            are_free.wait();
+            assert!(is_expected(&planned.unwrap_err()));
+            let mut run = run.cancel_token(&CancelToken::new()).timeout(Duration::MAX);
+            assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq(0..calls.len()));
+        });
+        assert!(calls.into_iter().all(|calls| calls.into_inner() == 1));
+    }
+
+    #[test]
+    fn a_sample_that_waits_for_a_thread_heeds_a_token_and_a_timeout() {
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            sample_without_a_thread(|_, token| token.cancel(), crate::Error::is_cancelled);
+            sample_without_a_thread(|clock, _| clock.pass(Duration::from_secs(60)), crate::Error::is_timed_out);
+            done.send(()).unwrap();
+        });
+        // More than this takes on the busiest machine.
+        is_done.recv_timeout(Duration::from_secs(600)).expect("the plans end");
     }
 }
