@@ -288,6 +288,23 @@ fn a_loop_would_take_the_time_of_input_and_sink_too() {
 }
 
 #[test]
+fn the_time_of_a_sink_is_none_of_the_first_calls() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let took = Duration::from_nanos(100);
+    for batch_items in [1, 10] {
+        let mut run = process_in_batches(|_: u32| clock.run(took), 0..40).batch_size(batch_items);
+        let report = run.for_each_batch(|_| clock.pass(milliseconds(2))).unwrap();
+        check(&report);
+        assert_seconds(report.sampled_seconds_per_item(), took.as_secs_f64());
+        assert_seconds(report.seconds_per_item(), took.as_secs_f64());
+        // Threads for the calls would gain less than their start takes.
+        assert_eq!((report.threads(), report.threads_seconds()), (1, 0.0), "{}", report.explain());
+        assert!((0.9..=1.001).contains(&report.speedup()), "{}", report.explain());
+    }
+}
+
+#[test]
 fn the_time_between_two_parts_of_a_run_is_none_of_its() {
     let clock = Clock::standing();
     let _moved = clock.enter();
