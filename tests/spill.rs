@@ -114,6 +114,27 @@ fn all_policies() {
 }
 
 #[test]
+fn an_early_end_is_reported_with_the_part_in_memory() {
+    #[batched(max_memory = "4MiB", threads = 1, on_error = "skip")]
+    fn cancelled_half_way(item: usize, token: &CancelToken) -> Result<String, usize> {
+        if item == ITEMS / 2 {
+            token.cancel();
+        }
+        most(item)
+    }
+    let token = CancelToken::new();
+    let run = cancelled_half_way_batched(0..ITEMS, &token);
+    let mut run = run.cancel_token(&token);
+    assert!(run.spill().unwrap_err().is_cancelled());
+    let report = run.report().unwrap();
+    assert_eq!(report.failures()[0].index(), 99);
+    // A batch that was open at the end is not among the items; its failures were met.
+    let ends = (1..=ITEMS).find(|ends| ends - ends / 100 >= report.items()).unwrap();
+    assert!((ends / 100..=ITEMS / 200).contains(&report.failed()), "{report}");
+    check(run.cancel_token(&CancelToken::new()).spill().unwrap(), good());
+}
+
+#[test]
 fn with_stop_it_goes_on_behind_each_error() {
     let mut run = most_batched(0..ITEMS).on_error(Stop);
     for item in (99..ITEMS).step_by(100) {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use amorsize::{batched, process_in_batches};
+use amorsize::{ByteSize, batched, process_in_batches};
 
 const RUN: &str = "AMORSIZE_TEST_VERBOSE";
 
@@ -71,6 +71,17 @@ fn a_size_that_was_found_is_told_with_what_it_is_based_on() {
     let Some(printed) = printed else { return };
     assert!(printed.starts_with("Auto-calculated batch_size: "), "{printed}");
     assert!(printed.contains("\n  (based on a budget of 1.00 MiB)\n"), "{printed}");
+}
+
+#[test]
+fn a_spill_that_moves_to_the_disk_is_one_run() {
+    let printed = stderr_of("a_spill_that_moves_to_the_disk_is_one_run", || {
+        let mut run = process_in_batches(|x: u64| [x; 32], 0..20_000).max_memory("1MiB").verbose(true);
+        assert!(run.spill().unwrap().on_disk() > ByteSize::ZERO);
+    });
+    let Some(printed) = printed else { return };
+    assert_eq!(printed.matches("\nProcessing 20000 items in ").count(), 1, "{printed}");
+    assert!(printed.contains("\nAll batches complete. Processed 20000 items total.\n"), "{printed}");
 }
 
 #[test]

@@ -97,11 +97,20 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
             self.end_early::<Q>(HandedOver::default(), 0);
             return Err(Some(error.into()));
         }
+        self.hand_over_rest::<Q>(0, sink)
+    }
+
+    /// Does the same for a terminal that has begun, and has taken values from the run `before`.
+    pub(super) fn hand_over_rest<Q: Policy<R>>(
+        &mut self,
+        before: usize,
+        sink: &mut dyn FnMut(Batch<Q::Value>) -> bool,
+    ) -> Result<Report, Option<Q::Failed>> {
         let types = self.shared.types;
         let mut outlet = Batches::<_, _, Q>::new(types, self.core.handover(), &mut self.seen, sink);
         let mut ended = self.core.drive(&mut self.source, (self.as_function)(&self.shared), &mut outlet).err();
         let Ending { handed_over, stopped, failed, panic, left } = outlet.finish();
-        let values = handed_over.items;
+        let values = before + handed_over.items;
         let items = values + self.seen.told.failures.count();
         let handed_over = HandedOver { items, ..handed_over };
         if !stopped && ended.is_none() {

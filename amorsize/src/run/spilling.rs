@@ -89,6 +89,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             None => SpillFile::new(directory.clone(), self.core.budget()?, self.core.ledger()),
         };
         file.set_place(directory, max_disk);
+        let mut before = 0;
         if file.len() == 0 && self.core.kept.on_disk().is_none() {
             let (mut found, mut ended) = self.find_all::<P>();
             let failed = self.cut::<P>(&mut found, &mut ended);
@@ -107,17 +108,22 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                 self.end_early::<P>(HandedOver::default(), 0);
                 return Err(self.stop_spilling(file, ended));
             }
+            before = file.len();
+        } else if let Err(error) = self.start() {
+            self.end_early::<P>(HandedOver::default(), 0);
+            return Err(self.stop_spilling(file, error.into()));
         }
-        self.spill_rest(file)
+        self.spill_rest(file, before)
     }
 }
 
 impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C, P> {
-    /// Adds the rest of the run to a file, batch by batch.
-    fn spill_rest(&mut self, mut file: SpillFile) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
+    /// Adds the rest of the run to a file, batch by batch. This terminal has added the values
+    /// `before`.
+    fn spill_rest(&mut self, mut file: SpillFile, before: usize) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
         let (mut stopped, mut left) = (None, Vec::new());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            self.hand_over::<P>(&mut |batch| {
+            self.hand_over_rest::<P>(before, &mut |batch| {
                 let mut rest = batch.indices().zip(batch);
                 let added = catch_unwind(AssertUnwindSafe(|| {
                     for (index, value) in &mut rest {
