@@ -178,7 +178,61 @@ fn a_collect_that_does_not_fit_stops_within_it() {
     assert!(peak <= (2 << 20) + 2 * 10_000 + OWN_BYTES, "{peak}");
 }
 
-/// The first stage of a pipeline. Each stage's value is half as large as the one before.
+type Frame = [u8; 64 << 10];
+
+/// A result that owns nothing.
+#[batched(max_memory = "8MiB")]
+fn frame(index: usize) -> Frame {
+    [index as u8; 64 << 10]
+}
+
+#[batched(max_memory = "8MiB")]
+fn frame_or_error(index: usize) -> Result<Frame, usize> {
+    if index == 90 { Err(index) } else { Ok(frame(index)) }
+}
+
+/// The number of frames, which begin with the one of item `first`.
+fn count_frames(frames: &[Frame], first: usize) -> usize {
+    assert!(frames.iter().zip(first..).all(|(found, index)| *found == frame(index)));
+    frames.len()
+}
+
+#[test]
+fn a_collection_grows_within_it() {
+    let _alone = alone();
+    let most = (8 << 20) + OWN_BYTES;
+    for threads in 1..=3 {
+        let run = |items: usize| frame_batched((0..items).filter(|_| true)).threads(threads);
+        // Not quite half of the budget has room for a second allocation.
+        let peak = peak_of(|| assert_eq!(count_frames(&run(56).collect::<Vec<_>>().unwrap(), 0), 56));
+        assert!(peak <= most, "{threads}: {peak} of {most}");
+        // More has none at the end, or fills the budget before.
+        for items in [100, 1_000] {
+            let (mut large, mut finished) = (run(items), Vec::new());
+            let peak = peak_of(|| {
+                assert!(large.collect::<Vec<_>>().is_err_and(|error| error.is_over_budget()));
+                assert!(large.collect_into(&mut finished).is_err_and(|error| error.is_over_budget()));
+            });
+            assert!(peak <= most, "{threads}: {peak} of {most}");
+            let mut next = count_frames(&finished, 0);
+            assert!(next > 0);
+            drop(finished);
+            large.for_each_batch(|batch| next += count_frames(&batch, next)).unwrap();
+            assert_eq!(next, items);
+        }
+        let mut failing = frame_or_error_batched((0..200).filter(|_| true)).threads(threads);
+        let peak = peak_of(|| assert!(failing.try_collect::<Vec<_>>().is_err()));
+        assert!(peak <= most, "{threads}: {peak} of {most}");
+        let mut next = 0;
+        let each = |frame: Result<Frame, usize>| {
+            frame.map_or_else(|index| assert_eq!(index, 90), |frame| assert_eq!(frame[0], next as u8));
+            next += 1;
+        };
+        failing.for_each(each).unwrap();
+        assert_eq!(next, 200);
+    }
+}
+
 #[batched(max_memory = "4MiB")]
 fn decode(index: usize, sizes: &[usize]) -> Vec<u8> {
     std::thread::sleep(std::time::Duration::from_micros(200));

@@ -11,8 +11,10 @@ pub(crate) struct Collection {
     all: Seq,
     /// True if there was room for all results so far, so that they lie in place.
     in_place: bool,
-    /// The credit of all results.
+    /// The credit of all results, and of the places without one if results were moved there.
     credit: Credit,
+    /// The bytes of these places.
+    spare: u64,
 }
 
 /// Makes a [`Collection`] of results.
@@ -22,7 +24,7 @@ pub(crate) struct Collector(pub(super) Kind);
 impl Collector {
     /// Room for `capacity` results, or `None` if there is not that much memory.
     pub(crate) fn room_for(self, capacity: usize) -> Option<Collection> {
-        Some(Collection { all: Seq::shared(self.0, capacity)?, in_place: true, credit: Credit::NONE })
+        Some(Collection { all: Seq::shared(self.0, capacity)?, in_place: true, credit: Credit::NONE, spare: 0 })
     }
 
     /// No results.
@@ -50,21 +52,61 @@ impl Collection {
         assert!(self.all.reclaim(), "a region is out");
     }
 
-    /// Adds the results that are next in order.
+    /// Makes room for the results that are next in order, and for `behind` more. False if all that
+    /// are here would have to move for that, and the budget has no room for them twice.
+    #[inline]
+    pub(crate) fn make_room(&mut self, next: &Results, behind: usize) -> bool {
+        let (room, count) = (self.all.room(), next.len() + behind);
+        // The first results are not moved. If they had to wait, a run that goes on would come no
+        // further.
+        next.seq.is_region()
+            || room >= count
+            || self.all.extend(count - room)
+            || self.len() == 0
+            || self.grow(self.len() + count)
+    }
+
+    /// Moves all results to an allocation with at least this many places.
+    fn grow(&mut self, least: usize) -> bool {
+        let (kind, len) = (self.all.kind(), self.len());
+        // At least twice as much, so that each result is moved once on average, as in `Vec`. If
+        // that is not free, as much as there is: no later allocation will have more.
+        let free = usize::try_from(self.credit.free()).unwrap_or(usize::MAX);
+        let capacity = (2 * len).min(kind.places_in(free)).max(least);
+        let is_counted = self.credit.results() > 0;
+        self.in_place = false;
+        if is_counted && !self.credit.try_grow(kind.bytes(capacity) as u64) {
+            return false;
+        }
+        let mut grown = Seq::new(kind, capacity);
+        grown.append_last(&mut self.all, len);
+        self.all = grown;
+        if is_counted {
+            let before = std::mem::replace(&mut self.spare, kind.bytes(capacity - len) as u64);
+            self.credit.resize(self.credit.bytes() - before - kind.bytes(len) as u64);
+        }
+        true
+    }
+
+    /// Adds the results that are next in order, after [`make_room`](Self::make_room).
     pub(crate) fn add(&mut self, mut results: Results) {
         self.credit.join(results.credit.take_all());
         if results.seq.is_region() {
             return self.all.join(results.seq);
         }
-        let (len, count, room) = (self.len(), results.len(), self.all.room());
-        if room < count && !self.all.extend(count - room) {
-            // At least twice as much, so that each result is moved once on average, as in `Vec`.
-            let mut grown = Seq::new(self.all.kind(), (len + count).max(2 * len));
-            grown.append_last(&mut self.all, len);
-            self.all = grown;
-            self.in_place = false;
+        let count = results.len();
+        if self.len() == 0 && self.all.room() < count {
+            self.all.kind().check(results.seq.kind());
+            (self.all, self.in_place) = (results.seq, false);
+            return;
         }
         self.all.append_last(&mut results.seq, count);
+        drop(results);
+        let filled = self.spare.min(self.all.kind().bytes(count) as u64);
+        if filled > 0 {
+            self.spare -= filled;
+            self.credit.resize(self.credit.bytes() - filled);
+        }
     }
 
     #[inline]

@@ -37,6 +37,11 @@ fn all_dropped_but_mine(values: &[Value]) -> bool {
     values.iter().all(|value| Arc::strong_count(value) == 1)
 }
 
+fn add(all: &mut Collection, results: Results) {
+    assert!(all.make_room(&results, 0), "credit of no ledger is free");
+    all.add(results);
+}
+
 #[test]
 fn items_come_out_in_order_and_the_rest_is_dropped_once() {
     let (mine, types) = (values(10), Both::new());
@@ -83,12 +88,12 @@ fn places_are_not_taken_back_while_a_region_is_out() {
     let (mine, types) = (values(6), Both::new());
     let mut all = types.collector().room_for(6).unwrap();
     let (first, second) = (all.place(3), all.place(3));
-    all.add(run_in(types, first, &mine[..3]));
+    add(&mut all, run_in(types, first, &mine[..3]));
     assert!(catch_unwind(AssertUnwindSafe(|| all.reclaim())).is_err());
     drop(second);
     all.reclaim();
     let room = all.place(3);
-    all.add(run_in(types, room, &mine[3..]));
+    add(&mut all, run_in(types, room, &mine[3..]));
     assert_eq!(types.into_vec(all.into_results()), mine);
     assert!(all_dropped_but_mine(&mine));
 }
@@ -244,7 +249,8 @@ fn a_buffer_of_other_types_is_refused() {
         let asks = &mut Asks::at_once();
         strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1, (asks, AT_ONCE));
     });
-    refused(&mut || strings.collector().room_for(1).unwrap().add(numbers.in_buffer(Vec::new())));
+    refused(&mut || add(&mut strings.collector().room_for(1).unwrap(), numbers.in_buffer(Vec::new())));
+    refused(&mut || add(&mut strings.collector().room_for(0).unwrap(), numbers.in_buffer(vec![1, 2])));
 }
 
 #[test]
@@ -258,9 +264,9 @@ fn regions_fill_one_allocation() {
     types.quota(&mut chunk, 4).run(|item| item);
     let mut rest = chunk.split_off(0);
     types.quota(&mut rest, 3).run(|item| item);
-    all.add(chunk.results.take());
-    all.add(rest.results.take());
-    all.add(second);
+    add(&mut all, chunk.results.take());
+    add(&mut all, rest.results.take());
+    add(&mut all, second);
     let all = types.into_vec(all.into_results());
     assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 12));
     drop((all, chunk, rest));
@@ -271,9 +277,9 @@ fn regions_fill_one_allocation() {
 fn what_was_made_before_is_moved_into_place() {
     let (mine, types) = (values(6), Both::new());
     let mut all = types.collector().room_for(6).unwrap();
-    all.add(run_in(types, types.in_buffer(Vec::new()), &mine[..2]));
+    add(&mut all, run_in(types, types.in_buffer(Vec::new()), &mine[..2]));
     let room = all.place(4);
-    all.add(run_in(types, room, &mine[2..]));
+    add(&mut all, run_in(types, room, &mine[2..]));
     let all = types.into_vec(all.into_results());
     assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 6));
     drop(all);
@@ -286,7 +292,7 @@ fn what_does_not_fit_in_place_follows_in_order() {
     let mut all = types.collector().room_for(5).unwrap();
     for part in mine.chunks(3) {
         let room = all.place(part.len());
-        all.add(run_in(types, room, part));
+        add(&mut all, run_in(types, room, part));
     }
     assert_eq!(all.len(), 100);
     assert_eq!(types.into_vec(all.into_results()), mine);
@@ -298,10 +304,10 @@ fn places_that_were_not_used_are_used_again() {
     let (mine, types) = (values(6), Both::new());
     let mut all = types.collector().room_for(6).unwrap();
     let room = all.place(6);
-    all.add(run_in(types, room, &mine[..2]));
+    add(&mut all, run_in(types, room, &mine[..2]));
     all.reclaim();
     let room = all.place(4);
-    all.add(run_in(types, room, &mine[2..]));
+    add(&mut all, run_in(types, room, &mine[2..]));
     assert_eq!(types.into_vec(all.into_results()), mine);
 }
 
@@ -310,7 +316,7 @@ fn a_region_that_is_not_added_drops_what_it_holds_even_after_the_collection() {
     let (mine, types) = (values(6), Both::new());
     let mut all = types.collector().room_for(6).unwrap();
     let (first, second) = (all.place(3), all.place(3));
-    all.add(run_in(types, first, &mine[..3]));
+    add(&mut all, run_in(types, first, &mine[..3]));
     let second = run_in(types, second, &mine[3..5]);
     drop(all);
     assert_eq!(second.len(), 2);
@@ -327,7 +333,7 @@ fn values_without_a_size_are_collected_behind_a_stretch_that_ended_early() {
         types.fill(&mut chunk, &mut (0..4), 4, (&mut Asks::at_once(), AT_ONCE));
         chunk.results = all.place(4);
         types.quota(&mut chunk, count).run(|_| ());
-        all.add(chunk.results.take());
+        add(&mut all, chunk.results.take());
         all.reclaim();
     }
     assert_eq!(all.len(), 6);
@@ -352,9 +358,9 @@ fn regions_are_added_in_order_and_to_their_own_collection() {
     let mut all = types.collector().room_for(4).unwrap();
     let (first, second) = (all.place(2), all.place(2));
     let (first, second) = (run_in(types, first, &mine[..2]), run_in(types, second, &mine[2..]));
-    assert!(catch_unwind(AssertUnwindSafe(|| all.add(second))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| add(&mut all, second))).is_err());
     let mut others = types.collector().room_for(4).unwrap();
-    assert!(catch_unwind(AssertUnwindSafe(|| others.add(first))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| add(&mut others, first))).is_err());
     assert_eq!((all.len(), others.len()), (0, 0));
     drop((all, others));
     assert!(all_dropped_but_mine(&mine));
@@ -365,13 +371,13 @@ fn a_region_that_holds_less_than_its_room_lets_none_be_added_behind() {
     let (mine, types) = (values(6), Both::new());
     let mut all = types.collector().room_for(6).unwrap();
     let (first, second) = (all.place(3), all.place(3));
-    all.add(run_in(types, first, &mine[..2]));
+    add(&mut all, run_in(types, first, &mine[..2]));
     let second = run_in(types, second, &mine[3..]);
-    assert!(catch_unwind(AssertUnwindSafe(|| all.add(second))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| add(&mut all, second))).is_err());
     all.reclaim();
-    all.add(run_in(types, types.in_buffer(Vec::new()), &mine[2..4]));
+    add(&mut all, run_in(types, types.in_buffer(Vec::new()), &mine[2..4]));
     let room = all.place(2);
-    all.add(run_in(types, room, &mine[4..]));
+    add(&mut all, run_in(types, room, &mine[4..]));
     let all = types.into_vec(all.into_results());
     assert_eq!((all.as_slice(), all.capacity()), (&mine[..], 6));
     drop(all);
@@ -395,7 +401,7 @@ fn a_chunk_that_leaves_its_collection_keeps_its_results_and_items() {
     let (mine, types) = (values(10), Both::new());
     let mut all = types.collector().room_for(10).unwrap();
     let (first, second) = (all.place(4), all.place(6));
-    all.add(run_in(types, first, &mine[..4]));
+    add(&mut all, run_in(types, first, &mine[..4]));
     let mut chunk = filled(types, &mine[4..]);
     chunk.results = second;
     types.quota(&mut chunk, 2).run(|item| item);
@@ -468,8 +474,8 @@ fn fill_together<R: Send + PartialEq>(count: usize, sizes: &[usize], result: fn(
     });
     let mut odd = odd.into_iter();
     for results in even {
-        all.add(results);
-        odd.next().into_iter().for_each(|results| all.add(results));
+        add(&mut all, results);
+        odd.next().into_iter().for_each(|results| add(&mut all, results));
     }
     let all = types.into_vec(all.into_results());
     assert_eq!(all.len(), count);
@@ -501,7 +507,7 @@ fn a_large_collection_lies_in_one_allocation_of_its_size() {
         types.fill(&mut chunk, &mut items.iter().copied(), items.len(), (&mut Asks::at_once(), AT_ONCE));
         chunk.results = all.place(items.len());
         types.quota(&mut chunk, items.len()).run(|item| !item);
-        all.add(chunk.results.take());
+        add(&mut all, chunk.results.take());
     }
     let all = types.into_vec(all.into_results());
     assert_eq!(all.capacity(), count);
@@ -522,7 +528,7 @@ fn values_of_no_size_are_counted() {
     let mut all = types.collector().room_for(5).unwrap();
     chunk.results = all.place(5);
     types.quota(&mut chunk, 5).run(|()| ());
-    all.add(chunk.results.take());
+    add(&mut all, chunk.results.take());
     assert_eq!(types.into_vec(all.into_results()).len(), 5);
     assert_eq!(types.into_vec(types.in_buffer(vec![(); 3])).len(), 0);
 }

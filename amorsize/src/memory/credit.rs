@@ -44,6 +44,11 @@ impl Credit {
         ledger.try_take(bytes).then(|| Self { ledger: Some(ledger.clone()), results: 0, bytes })
     }
 
+    /// The free bytes of its ledger.
+    pub(crate) fn free(&self) -> u64 {
+        self.ledger.as_ref().map_or(u64::MAX, Ledger::free)
+    }
+
     /// Takes the `bytes` of results that are there. Their calls needed up to `working` bytes beside
     /// them.
     pub(crate) fn of_results(ledger: &Ledger, results: usize, bytes: u64, working: u64) -> Self {

@@ -18,6 +18,11 @@ pub(crate) struct Collecting<'a> {
     pub(crate) find_end: Option<FindEnd<'a>>,
     /// The place of the result that ended the run.
     pub(crate) ended_at: Option<usize>,
+    /// The next results, while the budget has no room for a larger allocation beside the one that
+    /// all results lie in. Calls in flight give memory back.
+    pub(crate) waiting: Vec<Left>,
+    /// The number of results that wait.
+    pub(crate) wait: usize,
 }
 
 /// Results that were collected, in input order.
@@ -61,9 +66,37 @@ impl Found {
     }
 }
 
-impl Collecting<'_> {
+impl<'a> Collecting<'a> {
+    pub(crate) fn new(all: Collection, enough: usize, find_end: Option<FindEnd<'a>>) -> Self {
+        let (places, waiting) = (Places::default(), Vec::new());
+        Self { all, enough, places, find_end, ended_at: None, waiting, wait: 0 }
+    }
+
     pub(crate) fn found(self) -> Found {
         Found { results: self.all.into_results(), places: self.places, ended_at: self.ended_at }
+    }
+
+    /// Adds what waits, if there is room for all of it.
+    pub(crate) fn add_waiting(&mut self) {
+        if let Some((next, _)) = self.waiting.first()
+            && self.all.make_room(next, self.wait - next.len())
+        {
+            self.wait = 0;
+            std::mem::take(&mut self.waiting).into_iter().for_each(|(results, start)| self.add(results, start));
+        }
+    }
+
+    fn add(&mut self, results: Results, start: usize) {
+        let place = self.all.len();
+        if results.len() > 0 {
+            self.places.note(place, start, results.len());
+        }
+        self.ended_at = self.end_in(&results).map(|at| place + at);
+        self.all.add(results);
+    }
+
+    fn end_in(&self, results: &Results) -> Option<usize> {
+        self.find_end.and_then(|find| find(results))
     }
 }
 
@@ -76,16 +109,23 @@ impl Outlet for Collecting<'_> {
         self.all.reclaim();
     }
 
-    fn accept(&mut self, results: Results, start: usize) -> Flow {
-        let place = self.all.len();
-        if results.len() > 0 {
-            self.places.note(place, start, results.len());
-        }
-        self.ended_at = self.find_end.and_then(|find| find(&results)).map(|at| place + at);
-        self.all.add(results);
-        if self.ended_at.is_some() {
+    fn accept(&mut self, mut results: Results, start: usize) -> Flow {
+        let ends = if self.waiting.is_empty() && self.all.make_room(&results, 0) {
+            self.add(results, start);
+            self.ended_at.is_some()
+        } else {
+            let ends = self.end_in(&results).is_some();
+            if results.len() > 0 {
+                results.credit.grow(size_of::<Left>() as u64);
+                self.wait += results.len();
+                self.waiting.push((results, start));
+            }
+            self.add_waiting();
+            ends
+        };
+        if ends {
             Flow::Stop
-        } else if self.all.len() >= self.enough {
+        } else if self.all.len() + self.wait >= self.enough {
             Flow::Enough
         } else {
             Flow::Continue
@@ -97,6 +137,6 @@ impl Outlet for Collecting<'_> {
     }
 
     fn collected(&self) -> Option<usize> {
-        Some(self.all.len())
+        Some(self.all.len() + self.wait)
     }
 }

@@ -28,7 +28,6 @@ use crate::memory::measure::TypeFacts;
 use crate::memory::tracking;
 use crate::options::Options;
 use crate::options::choices::OnPanic;
-use crate::output::batch::Places;
 use crate::output::collect::{Collecting, FindEnd, Found};
 use crate::output::handover::Handover;
 use crate::output::outlet::{Flow, Outlet};
@@ -446,6 +445,9 @@ impl Core {
                 }
                 // Other inputs may be wrong about how many items they have.
                 count = 0;
+            } else if bytes as u64 > self.tools.ledger.free() {
+                // Results that are kept would be there twice.
+                count = 0;
             }
         }
         #[cfg(feature = "durable")]
@@ -471,9 +473,11 @@ impl Core {
         // it.
         let says_endless = |input: &mut dyn Input| input.size_hint().0 == usize::MAX;
         let enough = if !can_end_early && says_endless(input) { ENDLESS } else { usize::MAX };
-        let places = Places::default();
-        let mut outlet = Collecting { all, enough, places, find_end, ended_at: None };
+        let mut outlet = Collecting::new(all, enough, find_end);
         let mut outcome = self.drive(input, function, &mut outlet);
+        if outlet.wait > 0 {
+            outcome = self.end_waiting(outcome, function, &mut outlet);
+        }
         let is_full = matches!(&outcome, Err(Ended::Error(error)) if error.is_over_budget());
         if (is_full || matches!(outcome, Ok(Flow::Enough))) && enough < usize::MAX {
             outlet.enough = usize::MAX;
@@ -481,6 +485,9 @@ impl Core {
                 outcome = Err(Ended::Error(self.too_many(usize::MAX)));
             } else if !is_full {
                 outcome = self.drive(input, function, &mut outlet);
+                if outlet.wait > 0 {
+                    outcome = self.end_waiting(outcome, function, &mut outlet);
+                }
             }
         }
         if outcome.is_err() || outlet.ended_at.is_some() {
@@ -488,6 +495,43 @@ impl Core {
             self.stock.leave_collection();
         }
         (outlet.found(), outcome.err())
+    }
+
+    /// Adds the results that wait to a collection, or keeps them, after no call is under way.
+    #[cold]
+    fn end_waiting(
+        &mut self,
+        mut outcome: Result<Flow, Ended>,
+        function: &dyn Function,
+        outlet: &mut Collecting<'_>,
+    ) -> Result<Flow, Ended> {
+        self.tools.work(function).waits_for_store();
+        outcome = outcome.and_then(|flow| self.engine.budget().map(|_| flow).map_err(Ended::from));
+        outlet.add_waiting();
+        if let Some(&(_, item)) = outlet.waiting.first() {
+            outcome = outcome.and_then(|_| Err(self.no_room(item, outlet.all.len() + outlet.wait).into()));
+            outlet.wait = 0;
+            while let Some((results, start)) = outlet.waiting.pop() {
+                self.kept.put_back(results, start);
+            }
+        }
+        outcome
+    }
+
+    /// The error for `count` results that can't be moved to one allocation, `item` being the first
+    /// that was not.
+    fn no_room(&self, item: usize, count: usize) -> Error {
+        let ledger = &self.tools.ledger;
+        Error::new(ErrorKind::OverBudget {
+            item,
+            items_done: self.engine.items_held(),
+            held: ledger.held(),
+            needed: ByteSize::of_usize(self.result_size) * count as u64,
+            budget: ledger.budget(),
+            allowed: ByteSize::new(ledger.limit()),
+            expected: None,
+            measured_by: MeasuredBy::SizeOf,
+        })
     }
 
     /// The error for results that don't fit even without what they own.

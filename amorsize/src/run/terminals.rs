@@ -28,6 +28,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// With [`Collect`](crate::on_error::Collect) the failures come with them, as an
     /// [`Outcome`](crate::Outcome).
     ///
+    /// If the input doesn't tell its length, as after `filter`, values move to a larger allocation
+    /// as they come, and the budget must have room for both. What they own does not move: only
+    /// values that are large themselves, such as arrays, fit no more than half of the budget then.
+    ///
     /// # Errors
     ///
     /// When an option was given a value that it does not take, when the results don't fit the
