@@ -406,7 +406,7 @@ fn a_sink_that_is_finished_takes_no_other_run() {
     run.write_to(&mut sink).unwrap();
     // The same run has nothing more to give.
     run.write_to(&mut sink).unwrap();
-    let error = process_in_batches(|x: u32| x, 7..9).write_to(&mut sink).unwrap_err();
+    let error = process_in_batches(|x: u32| -> u32 { panic!("{x}") }, 7..9).write_to(&mut sink).unwrap_err();
     assert!(error.to_string().contains("it is finished; make another sink for another run"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "0\n1\n2\n");
 }

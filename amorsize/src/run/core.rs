@@ -104,6 +104,9 @@ pub(crate) struct Core {
     part_ended: bool,
     /// The report of the last terminal, if it ended early.
     pub(super) report: Option<Box<Report>>,
+    /// True if a sink has finished with all results.
+    #[cfg(feature = "durable")]
+    pub(super) is_sunk: bool,
     /// The directory for spilled results, if it is memory.
     #[cfg(feature = "durable")]
     pub(super) memory_spill: Option<PathBuf>,
@@ -158,6 +161,8 @@ impl Core {
             retries_before: 0,
             part_ended: false,
             report: None,
+            #[cfg(feature = "durable")]
+            is_sunk: false,
             #[cfg(feature = "durable")]
             memory_spill: None,
         }

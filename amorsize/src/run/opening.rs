@@ -95,7 +95,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub(super) fn begin_sink<V, S: Sink<V>>(&mut self, mut sink: S) -> Result<Pausing<V, S>, Result<S::Error, Error>> {
         self.open().map_err(Err)?;
         let journal = self.core.keeper().get().filter(|keeper| keeper.is_journal());
-        let Some(journal) = journal else { return Pausing::begin(sink).map_err(Ok) };
+        let Some(journal) = journal else {
+            // One that has finished refuses to begin, but is told again that it has everything.
+            let begun = if self.core.is_sunk { Ok(Pausing::begun(sink)) } else { Pausing::begin(sink) };
+            return begun.map_err(Ok);
+        };
         sink.begin_with_journal().map_err(Ok)?;
         if let Some(place) = journal.found_place() {
             let sink = Pausing::go_back(sink, place).map_err(Ok)?;

@@ -363,6 +363,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         match (outcome, failure) {
             (Ok(mut report), _) => {
                 sink.finish().map_err(WriteError::of_sink)?;
+                self.core.is_sunk = true;
                 let not_removed = self.remove_kept();
                 report.set_not_removed(not_removed.map_err(|error| <S::Error as WriteError<_>>::of_run(error.into()))?);
                 Ok(P::given(report, &mut self.seen))

@@ -430,13 +430,18 @@ pub(crate) struct Pausing<R, S: Sink<R>> {
 impl<R, S: Sink<R>> Pausing<R, S> {
     pub(crate) fn begin(mut sink: S) -> Result<Self, S::Error> {
         sink.begin()?;
-        Ok(Self { sink, is_to_pause: true, results: std::marker::PhantomData })
+        Ok(Self::begun(sink))
+    }
+
+    /// A sink that has begun already.
+    pub(crate) fn begun(sink: S) -> Self {
+        Self { sink, is_to_pause: true, results: std::marker::PhantomData }
     }
 
     /// Goes back to a place instead.
     pub(crate) fn go_back(mut sink: S, place: u64) -> Result<Self, S::Error> {
         sink.go_back(place)?;
-        Ok(Self { sink, is_to_pause: true, results: std::marker::PhantomData })
+        Ok(Self::begun(sink))
     }
 
     pub(crate) fn place(&mut self) -> Option<u64> {

@@ -64,8 +64,16 @@ impl Partial {
         &self.path
     }
 
-    /// Opens the file, or writes the bytes that still wait from the last time.
+    /// Opens the file, or writes the bytes that still wait from the last time. Refuses to begin
+    /// again once the file is finished.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
+        match self.state {
+            State::Finished => Err(finished(&self.path)),
+            _ => self.go_on(),
+        }
+    }
+
+    fn go_on(&mut self) -> Result<(), Error> {
         self.open_new()?;
         self.write()
     }
@@ -200,13 +208,7 @@ impl Partial {
         self.open_whole()?;
         match &mut self.state {
             State::Open(open) => Ok(&mut open.waiting),
-            _ => Err(storage(
-                &self.path,
-                "written",
-                &io::Error::new(io::ErrorKind::InvalidInput, "it is finished; make another sink for another run"),
-                None,
-                None,
-            )),
+            _ => Err(finished(&self.path)),
         }
     }
 
@@ -251,7 +253,7 @@ impl Partial {
 
     /// Writes the waiting bytes, and waits until the disk has them; gives the length of the file.
     pub(super) fn place(&mut self) -> Result<u64, Error> {
-        self.begin()?;
+        self.go_on()?;
         match &self.state {
             State::Open(open) => match open.file.sync_data() {
                 Ok(()) => Ok(open.len),
@@ -264,7 +266,7 @@ impl Partial {
 
     /// Gives the file its name.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
-        self.begin()?;
+        self.go_on()?;
         if let State::Whole(place) = self.state {
             if fs::metadata(&self.path).is_ok_and(|whole| whole.len() == place) {
                 self.sync_name()?;
@@ -361,6 +363,11 @@ fn refused(path: &Path, operation: &'static str, error: &io::Error, needed: Opti
         cause = format!("{cause}; {advice}");
     }
     storage(path, operation, &io::Error::new(error.kind(), cause), needed, None)
+}
+
+fn finished(path: &Path) -> Error {
+    let cause = io::Error::new(io::ErrorKind::InvalidInput, "it is finished; make another sink for another run");
+    storage(path, "written", &cause, None, None)
 }
 
 /// The end of an error about a file that lacks what an earlier process wrote.
