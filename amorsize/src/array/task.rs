@@ -1,5 +1,6 @@
 //! An array job, from the view of one process.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +41,16 @@ impl Job {
         let environment = Environment::read(tasks)?;
         if directory.as_os_str().is_empty() {
             return Err(ArrayError::refused("`array` can't have \"\" as its directory: give it a path"));
+        }
+        let is_other = match directory.metadata() {
+            Ok(found) => !found.is_dir(),
+            Err(error) => error.kind() == io::ErrorKind::NotADirectory,
+        };
+        if is_other {
+            let path = directory.display();
+            return Err(ArrayError::refused(format!(
+                "{path} is no directory, or lies in none: give `array` the path of a directory, or of none yet"
+            )));
         }
         Ok(Self { directory: Directory::new(directory), environment })
     }

@@ -136,6 +136,21 @@ fn a_type_that_changed_within_is_refused_when_its_results_are_read() {
 }
 
 #[test]
+fn a_path_that_is_no_directory_is_refused() {
+    let folder = Folder::new();
+    let file = folder.file("out");
+    std::fs::write(&file, "another program's").unwrap();
+    for path in [file.clone(), file.join("within")] {
+        for task in [Some(("AMORSIZE_TASK", "1")), Some(("AMORSIZE_TASK", "all")), None] {
+            let (code, stderr) = run("text", &path, (4, 100), task.as_slice());
+            let says = "is no directory, or lies in none: give `array` the path of a directory, or of none yet";
+            assert_eq!((code, stderr), (78, format!("error: {} {says}", path.display())));
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "another program's");
+}
+
+#[test]
 fn what_the_environment_says_wrongly_is_refused() {
     let folder = Folder::new();
     let out = folder.file("out");
