@@ -92,17 +92,19 @@ fn difference(was: &Value, is: &Value) -> Option<(String, String, String, String
         Value::Null => array["tokens"].clone(),
         stated => stated.clone(),
     };
+    let states_version = |array: &Value| !array["version"].is_null();
     let code = || {
         if version(was) == version(is) {
             return None;
         }
-        if !was["version"].is_null() || !is["version"].is_null() {
+        if states_version(was) || states_version(is) {
             return plain("version", "`version`");
         }
         let tokens = was["tokens"].as_str().unwrap_or_default();
         let way_out = format!("{OTHER_DIRECTORY}; if the results are the same, state `version = \"{tokens}\"`");
         differs("tokens", "code", &way_out)
     };
+    let types = || plain("result", "type of results").or_else(|| plain("item", "type of items"));
     let shared = || {
         let both = [&was["shared"], &is["shared"]].map(|shared| shared.as_object());
         let names = both.iter().flatten().flat_map(|shared| shared.keys());
@@ -117,8 +119,8 @@ fn difference(was: &Value, is: &Value) -> Option<(String, String, String, String
         .or_else(|| plain("platform", "platform"))
         .or_else(|| plain("function", "function"))
         .or_else(code)
-        .or_else(|| plain("result", "type of results"))
-        .or_else(|| plain("item", "type of items"))
+        // A version stands for the names of types, too. Each part tells the shape of its results.
+        .or_else(|| if states_version(was) || states_version(is) { None } else { types() })
         .or_else(shared)
         .or_else(|| {
             differs(
@@ -129,4 +131,37 @@ fn difference(was: &Value, is: &Value) -> Option<(String, String, String, String
         })
         .or_else(|| differs("items", "number of items", input))
         .or_else(|| differs("input", "input", input))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Kind;
+
+    fn described(version: Option<&str>, item: &str, result: &str) -> Value {
+        let identity = Identity {
+            kind: Kind::Checkpoint,
+            function: "thumbs::resize".into(),
+            tokens: 1,
+            version: version.map(Into::into),
+            item: item.into(),
+            result: result.into(),
+            shared: Vec::new(),
+        };
+        Described { tasks: 2, items: 8, identity, input: "id photos".into() }.to_json()
+    }
+
+    #[test]
+    fn a_version_stands_for_the_names_of_types() {
+        let what = |version: Option<&str>, item, result| {
+            let difference = difference(&described(version, "u32", "String"), &described(version, item, result));
+            difference.map(|(what, ..)| what)
+        };
+        assert_eq!(what(None, "u32", "moved::String").as_deref(), Some("type of results"));
+        assert_eq!(what(None, "u64", "String").as_deref(), Some("type of items"));
+        assert_eq!(what(Some("1"), "u64", "moved::String"), None);
+        // The hash of the code, stated as the version, says that results are the same.
+        let stated = described(Some(&hex(1)), "u64", "moved::String");
+        assert!(difference(&described(None, "u32", "String"), &stated).is_none());
+    }
 }
