@@ -1,8 +1,9 @@
 //! The measurements of a report, and the conclusions that it draws. Tests with a clock
 //! that they move, in `amorsize/src/execute/clocked.rs`, check what it says about time.
 
-use std::sync::Arc;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -193,6 +194,37 @@ fn a_report_tells_one_budget_however_often_it_is_asked() {
         assert_eq!((report.budget(), report.clone().budget()), (budget, budget));
         assert!(report.explain().contains(&format!("of the budget of {budget} (")), "{}", report.explain());
     });
+}
+
+/// A machine that tells what a report of an earlier run leaves.
+struct Told;
+
+static REPORT: OnceLock<Report> = OnceLock::new();
+thread_local! {
+    static ASKS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl MemorySource for Told {
+    fn available(&self) -> Option<ByteSize> {
+        let all = ByteSize::gib(1);
+        let report = REPORT.get().filter(|_| !ASKS.replace(true))?;
+        Some(all - report.budget())
+    }
+}
+
+#[test]
+fn a_source_may_ask_for_the_budget_that_it_is_asked_for() {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        // A run of nothing needs no budget itself.
+        let report = with_memory_source(Told, || process_in_batches(|x: u64| x, 0..0).for_each_batch(|_| ()).unwrap());
+        assert!(!ASKS.get());
+        let budget = REPORT.get_or_init(|| report).budget();
+        assert!(ASKS.get());
+        send.send(budget).unwrap();
+    });
+    // The first answer counts: half of the GiB that is assumed for a source that does not know.
+    assert_eq!(receive.recv_timeout(Duration::from_secs(600)), Ok(ByteSize::mib(512)));
 }
 
 #[test]

@@ -42,11 +42,15 @@ impl Report {
     /// ```
     #[must_use]
     pub fn budget(&self) -> ByteSize {
-        *self.totals.budget.get_or_init(|| {
+        let Totals { budget, max_memory, source, .. } = &self.totals;
+        // No lock is held while the source's code runs, which may ask for this budget itself.
+        let ask = || {
             // The run would have failed with a limit that can't be resolved.
-            Budget::resolve(&self.totals.max_memory, &self.totals.source, ByteSize::ZERO)
-                .map_or(ByteSize::ZERO, |budget| budget.bytes)
-        })
+            let asked =
+                Budget::resolve(max_memory, source, ByteSize::ZERO).map_or(ByteSize::ZERO, |budget| budget.bytes);
+            *budget.get_or_init(|| asked)
+        };
+        budget.get().copied().unwrap_or_else(ask)
     }
 
     /// The most by which the process's resident memory grew during the run; `None` if the system
