@@ -156,9 +156,11 @@ impl<T, R> Durable<T, R> {
 
     /// Takes the settings of a pipeline: those of its input, and those of its files without their
     /// directory. A later stage's settings for files take precedence. Versions stay with the
-    /// stages.
+    /// stages, unless they are refused.
     pub(crate) fn then<M, N, O>(&mut self, next: &mut Durable<M, N>) -> Durable<T, O> {
+        let mut versions = [&self.version, &next.version].into_iter().flatten();
         Durable {
+            version: versions.find(|version| version.is_empty()).cloned(),
             #[cfg(feature = "array")]
             input_id: self.input_id.take(),
             hash: self.hash,

@@ -286,6 +286,13 @@ fn a_pipeline_has_the_functions_of_all_stages() {
     // A stage may have its own.
     let closure = halve_batched(0..3).version(8).then(|x| process_in_batches(|x: u32| x, x).version(1));
     assert_eq!(identity(&closure.checkpoint("runs")).version.as_deref(), Some("8, 1"));
+
+    // It is refused as that of a run is, with a directory or without one.
+    let says = "`version` can't be \"\": use a number or a text, and another one when the results change";
+    let mut first = halve_batched(0..3).version("").then(halve_batched).then(halve_batched);
+    assert_eq!(first.collect::<Vec<_>>().unwrap_err().to_string(), says);
+    let last = halve_batched(0..3).then(|x| halve_batched(x).version("")).checkpoint("runs");
+    assert_eq!(refusal(&last), says);
 }
 
 #[test]
