@@ -132,7 +132,7 @@ fn a_full_spill_that_skips_items_takes_another_bound() {
     run = run.max_disk("1GiB");
     let all = run.spill().unwrap();
     assert_eq!((all.len(), all.get(1_999).unwrap().unwrap()[0]), (1_999, 1_999));
-    // What decides on the items can't change any more.
+    // After the first terminal, options about the items are refused.
     let mut run = process_in_batches(|x: usize| x, 0..10).skip_first(1).deadline(std::time::Instant::now());
     assert!(run.collect::<Vec<_>>().is_err());
     let mut run = run.timeout(Duration::from_secs(600)).skip_first(5);

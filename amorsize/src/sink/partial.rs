@@ -269,9 +269,7 @@ impl Partial {
         self.go_on()?;
         if let State::Whole(place) = self.state {
             if fs::metadata(&self.path).is_ok_and(|whole| whole.len() == place) {
-                self.sync_name()?;
-                self.state = State::Finished;
-                return Ok(());
+                return self.sync_name();
             }
             self.open_whole()?;
         }
@@ -286,14 +284,15 @@ impl Partial {
         fs::rename(&self.partial, &self.path).map_err(|error| self.failed("renamed", &error))?;
         // Until its name is on the disk too, the next call tries that again.
         self.state = whole;
-        self.sync_name()?;
-        self.state = State::Finished;
-        Ok(())
+        self.sync_name()
     }
 
-    fn sync_name(&self) -> Result<(), Error> {
+    /// Finishes the file once the disk has its name.
+    fn sync_name(&mut self) -> Result<(), Error> {
         let synced = self.path.parent().map_or(Ok(()), sync_directory);
-        synced.map_err(|error| refused(&self.path, "synced", &error, None))
+        synced.map_err(|error| refused(&self.path, "synced", &error, None))?;
+        self.state = State::Finished;
+        Ok(())
     }
 
     /// Refuses everything from now on, because bytes that should be in the file are missing.
