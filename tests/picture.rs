@@ -1,10 +1,14 @@
 //! The picture of a run, and the page around it.
 
+#[path = "common/folder.rs"]
+mod folder;
+
 use std::ops::RangeInclusive;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use amorsize::{Report, batched, on_error::Skip, process_in_batches};
+use folder::Folder;
 use roxmltree::{Document, ParsingOptions};
 
 #[batched(max_memory = "64KiB", batch_size = 8, threads = 2)]
@@ -207,4 +211,20 @@ fn a_run_that_was_over_at_once_says_so() {
     let empty = process_in_batches(|item: u32| item + 1, 0..0).for_each_batch(|_| ()).unwrap();
     parse(&empty.to_svg());
     parse(&empty.to_html());
+}
+
+#[test]
+fn restored_items_are_told_and_count_in_the_pace() {
+    let folder = Folder::new("picture_of_restored_items");
+    let run = || enlarge_batched(0..100).on_error(Skip).checkpoint(folder.file("runs")).for_each_batch(|_| ()).unwrap();
+    run();
+    let report = run();
+    assert_eq!((report.items(), report.restored()), (99, 99));
+    // The failed item was called again.
+    let items = report.items_per_second() * report.seconds();
+    assert!((items - 100.0).abs() < 1e-6, "{items}");
+    let (svg, page) = (report.to_svg(), report.to_html());
+    let told = texts(&parse(&svg), "text").into_iter().find(|text| text.starts_with("Bytes by")).unwrap();
+    assert!(told.ends_with(" \u{b7} 99 items restored \u{b7} 1 item failed"), "{told}");
+    assert!(page.contains("Items restored from an earlier run"));
 }

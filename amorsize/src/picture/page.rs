@@ -185,12 +185,13 @@ fn totals(report: &Report) -> String {
         let from = report.over_from().map_or_else(String::new, |from| format!(", from {}", scale::seconds(from)));
         rows.push(("Over the budget by", format!("{over}{from}")));
     }
-    let failures = [
+    let counts = [
+        ("Items restored from an earlier run", report.restored_items()),
         ("Items that failed", report.failed()),
         ("Items that panicked", report.panicked()),
         ("Calls made again", report.retries()),
     ];
-    rows.extend(failures.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name, scale::count(count))));
+    rows.extend(counts.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name, scale::count(count))));
     rows.push(("Bytes measured by", report.measured_by().to_string()));
     figures("Totals", &rows)
 }

@@ -166,6 +166,7 @@ impl Drawing<'_> {
         self.svg.text("title", layout.margin, 40.0, &fit(&report.title(), TITLE, room));
         let mut said = format!("Bytes by {}: {}", report.measured_by(), report.measured_by().certainty());
         for (count, what) in [
+            (Counted::items(report.restored_items()), "restored"),
             (Counted::items(report.failed()), "failed"),
             (Counted::items(report.panicked()), "panicked"),
             (Counted(report.retries(), "call", "calls"), "made again"),

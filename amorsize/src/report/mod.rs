@@ -441,10 +441,22 @@ impl Report {
         self.totals.sampled_seconds
     }
 
-    /// Items per second, over the whole run.
+    /// Items per second, over the whole run. Those that were restored count.
     #[must_use]
     pub fn items_per_second(&self) -> f64 {
-        self.per_second(self.totals.learned.items as f64)
+        self.per_second(self.ended() as f64)
+    }
+
+    /// The number of items that were run and have a result, and of those that were restored.
+    pub(crate) fn ended(&self) -> usize {
+        self.totals.learned.items + self.restored_items()
+    }
+
+    pub(crate) fn restored_items(&self) -> usize {
+        #[cfg(feature = "durable")]
+        return self.kept.restored;
+        #[cfg(not(feature = "durable"))]
+        return 0;
     }
 
     /// Bytes of results per second, over the whole run.

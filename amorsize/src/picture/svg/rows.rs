@@ -211,7 +211,8 @@ impl Drawing<'_> {
 #[inline]
 fn rates(report: &Report) -> Vec<f64> {
     let end = report.end();
-    let done = report.items() as f64 + report.failed() as f64 + report.panicked() as f64;
+    // As the moments count them.
+    let done = (report.ended() + report.panicked()) as f64;
     // One item more or less in eight makes the rate look restless enough.
     let stretches = (done / 8.0).clamp(1.0, 80.0) as usize;
     let each = end / stretches as f64;
