@@ -5,11 +5,13 @@
 mod folder;
 
 use std::fs;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use amorsize::on_error::{Collect, Each, Skip, Stop};
 use amorsize::sink::Sink;
-use amorsize::{Batch, Batched, ErrorKind, Spilled, batched, process_in_batches};
+use amorsize::{Batch, Batched, CancelToken, Error, ErrorKind, Spilled, batched, process_in_batches};
 use folder::Folder;
 use serde::{Deserialize, Serialize};
 
@@ -73,12 +75,84 @@ fn the_same_by_all_policies() {
     let each: Spilled<Result<String, String>> = most_batched(0..ITEMS).checkpoint(folder.file("each")).spill().unwrap();
     assert_eq!(each.iter().filter(|result| result.as_ref().unwrap().is_err()).count(), ITEMS - good().count());
 
-    // The results after an error go to another terminal, and only once.
+    // A spill that ended early has handed nothing over: all results go to another terminal, once.
     let mut run = most_batched(0..ITEMS).on_error(Stop).checkpoint(folder.file("stop"));
     assert_eq!(run.spill().unwrap_err().into_item_error().unwrap(), "3");
     let mut before = Vec::new();
     run.collect_into(&mut before).unwrap_err();
-    assert_eq!(before, [4, 5, 6, 7, 8, 9].map(line)[..before.len()]);
+    assert!(before.len() > 3);
+    assert_eq!(before, [0, 1, 2, 4, 5, 6, 7, 8, 9].map(line)[..before.len()]);
+}
+
+type Run<'a> = Batched<Range<usize>, String, Box<dyn Fn(usize) -> String + Sync + 'a>>;
+
+fn run<'a>(call: impl Fn(usize) -> String + Sync + 'a, directory: &Path) -> Run<'a> {
+    let call: Box<dyn Fn(usize) -> String + Sync> = Box::new(call);
+    process_in_batches(call, 0..ITEMS).version(1).max_memory("256KiB").checkpoint(directory)
+}
+
+/// Terminals that may follow, with the values that they give.
+const TERMINALS: [fn(Run<'_>) -> Result<Vec<String>, Error>; 4] = [
+    |mut run| run.spill().map(|spilled| spilled.into_iter().map(Result::unwrap).collect()),
+    |run| run.max_memory("1GiB").collect(),
+    |mut run| {
+        let mut all = Vec::new();
+        run.for_each_batch(|batch| all.extend(batch)).map(|_| all)
+    },
+    |run| Ok(run.into_iter().collect()),
+];
+
+#[test]
+fn all_results_go_to_the_next_terminal_after_a_cancel() {
+    let folder = Folder::new("spill_after_a_cancel");
+    for (number, terminal) in TERMINALS.iter().enumerate() {
+        for threads in [1, 2] {
+            let token = CancelToken::new();
+            let call = |item| {
+                if item == ITEMS / 2 {
+                    token.cancel();
+                }
+                line(item)
+            };
+            let run = run(call, &folder.file(&format!("{number}-{threads}")));
+            let mut run = run.threads(threads).cancel_token(&token);
+            assert!(run.spill().unwrap_err().is_cancelled());
+            let all = terminal(run.cancel_token(&CancelToken::new())).unwrap();
+            assert!(all.into_iter().eq((0..ITEMS).map(line)), "{number}, {threads}");
+        }
+    }
+}
+
+#[test]
+fn all_results_go_to_the_next_terminal_after_a_panic() {
+    let folder = Folder::new("spill_after_a_panic");
+    let bad = ITEMS / 2;
+    for (number, terminal) in TERMINALS.iter().enumerate() {
+        let call = |item| if item == bad { panic!("bad item") } else { line(item) };
+        let mut run = run(call, &folder.file(&number.to_string()));
+        catch_unwind(AssertUnwindSafe(|| run.spill())).unwrap_err();
+        let outcome = terminal(run);
+        // A result that panicked is not stored, so the checkpoint lacks it.
+        let all = outcome.unwrap();
+        assert!(all.into_iter().eq((0..ITEMS).filter(|&item| item != bad).map(line)), "{number}");
+    }
+}
+
+#[test]
+fn no_terminal_ends_well_with_the_results_that_could_be_stored_alone() {
+    let folder = Folder::new("spill_without_room");
+    for (number, terminal) in TERMINALS[..3].iter().enumerate() {
+        let directory = folder.file(&number.to_string());
+        let mut first = run(line, &directory).max_disk("20KiB");
+        assert!(first.spill().unwrap_err().is_storage());
+        match terminal(first) {
+            Ok(all) => assert!(all.into_iter().eq((0..ITEMS).map(line)), "{number}"),
+            Err(error) => assert!(error.is_storage(), "{number}: {error}"),
+        }
+        // The next run computes what is missing.
+        let all = run(line, &directory).spill().unwrap();
+        assert!(all.into_iter().map(Result::unwrap).eq((0..ITEMS).map(line)), "{number}");
+    }
 }
 
 #[test]

@@ -189,7 +189,8 @@ impl Keeper {
 
     /// The error that kept finished results from the store.
     pub(crate) fn lost(&self) -> Option<Error> {
-        lock(&self.lost).as_ref().map(|lost| Error::new(lost.error.clone()))
+        let of_writer = self.writer().and_then(|writer| writer.failure());
+        of_writer.or_else(|| lock(&self.lost).as_ref().map(|lost| Error::new(lost.error.clone())))
     }
 
     pub(super) fn count_restored(&self, items: usize) {
@@ -262,8 +263,7 @@ impl Keeper {
             }
             None => drop(why),
         }
-        let of_writer = self.writer().and_then(|writer| writer.failure());
-        of_writer.or_else(|| self.lost()).map(Ended::Error)
+        self.lost().map(Ended::Error)
     }
 
     // ---- keeping ----

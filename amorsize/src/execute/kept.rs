@@ -1,11 +1,11 @@
-//! Results that wait for a terminal: in memory, or in a file that a spill has begun.
+//! Results that wait for a terminal: in memory, or on the disk where a spill has stored them.
 
 use std::collections::VecDeque;
 
 use crate::buffer::Results;
 use crate::output::outlet::{Flow, Outlet};
 #[cfg(feature = "durable")]
-use crate::spill::SpillFile;
+use crate::spill::{OnDisk, SpillFile};
 
 /// The results that a terminal has yet to take: those of the sample, and what an earlier terminal
 /// left when it ended early.
@@ -18,9 +18,9 @@ pub(crate) struct Kept {
 pub(crate) enum KeptPart {
     /// Results of consecutive items, with the index of the first one.
     Results(Results, usize),
-    /// Results in a file, and the next of its frames.
+    /// Stored results, and the next of their frames.
     #[cfg(feature = "durable")]
-    OnDisk(SpillFile, usize),
+    OnDisk(OnDisk, usize),
 }
 
 impl Kept {
@@ -29,7 +29,7 @@ impl Kept {
         let len = |part: &KeptPart| match part {
             KeptPart::Results(results, _) => results.len(),
             #[cfg(feature = "durable")]
-            KeptPart::OnDisk(file, frame) => file.left(*frame),
+            KeptPart::OnDisk(stored, frame) => stored.left(*frame),
         };
         self.parts.iter().map(len).sum()
     }
@@ -56,20 +56,20 @@ impl Kept {
         self.parts.front_mut()
     }
 
-    /// True if the next results are in a file.
+    /// True if the next results are on the disk.
     pub(crate) fn is_on_disk(&self) -> bool {
         matches!(self.parts.front(), Some(KeptPart::OnDisk(..)))
     }
 
-    /// Puts results in a file before all others.
-    pub(crate) fn put_file(&mut self, file: SpillFile) {
-        self.parts.push_front(KeptPart::OnDisk(file, 0));
+    /// Puts stored results before all others.
+    pub(crate) fn put_on_disk(&mut self, stored: OnDisk) {
+        self.parts.push_front(KeptPart::OnDisk(stored, 0));
     }
 
     /// Takes out the file with the next results, if none of these were taken.
     pub(crate) fn take_file(&mut self) -> Option<SpillFile> {
         match self.parts.pop_front()? {
-            KeptPart::OnDisk(file, 0) => Some(file),
+            KeptPart::OnDisk(OnDisk::File(file), 0) => Some(file),
             other => {
                 self.parts.push_front(other);
                 None
@@ -77,10 +77,10 @@ impl Kept {
         }
     }
 
-    /// The bytes of all results in files, in encoded form.
+    /// The bytes of all stored results, in encoded form.
     pub(crate) fn on_disk(&self) -> Option<u64> {
         let files = self.parts.iter().filter_map(|part| match part {
-            KeptPart::OnDisk(file, frame) => Some((*frame..file.frames()).map(|frame| file.raw(frame)).sum()),
+            KeptPart::OnDisk(stored, frame) => Some((*frame..stored.frames()).map(|frame| stored.raw(frame)).sum()),
             KeptPart::Results(..) => None,
         });
         files.reduce(|sum: u64, bytes| sum + bytes)

@@ -14,9 +14,9 @@ use crate::error::Error;
 #[cfg(feature = "durable")]
 use crate::memory::credit::Credit;
 #[cfg(feature = "durable")]
-use crate::spill::SpillFile;
+use crate::spill::OnDisk;
 #[cfg(feature = "durable")]
-use crate::store::Buffers;
+use crate::store::Reading;
 
 /// A source of items.
 pub(crate) trait Input {
@@ -38,9 +38,9 @@ pub(crate) trait Input {
     fn size_hint(&mut self) -> (usize, Option<usize>);
     /// A chunk without items.
     fn chunk(&self) -> Box<RawChunk>;
-    /// The results of a file's frame, without credit, and the index of the first item of each part.
+    /// The stored results of a frame, without credit, and the index of the first item of each part.
     #[cfg(feature = "durable")]
-    fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error>;
+    fn read(&mut self, stored: &OnDisk, frame: usize) -> Result<Vec<(Results, usize)>, Error>;
 }
 
 /// The input of a run: first the collection, and its iterator once it was asked for items.
@@ -51,20 +51,20 @@ pub(crate) struct Source<I: IntoIterator, R> {
     /// Only if items can be done, or are skipped.
     #[cfg(feature = "durable")]
     resume: Option<Box<Resume<I::Item, R>>>,
-    /// Only if results are in files.
+    /// Only if a spill has stored results.
     #[cfg(feature = "durable")]
     spilled: Option<Box<SpillReader<R>>>,
 }
 
-/// Reads results from files.
+/// Reads stored results.
 #[cfg(feature = "durable")]
 struct SpillReader<R> {
     read: ReadSpilled<R>,
-    buffers: Buffers,
+    reading: Reading,
 }
 
 #[cfg(feature = "durable")]
-pub(crate) type ReadSpilled<R> = fn(&SpillFile, usize, &mut Buffers) -> Result<Vec<R>, Error>;
+pub(crate) type ReadSpilled<R> = fn(&OnDisk, usize, &mut Reading) -> Result<Vec<R>, Error>;
 
 impl<I: IntoIterator, R> Source<I, R> {
     pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
@@ -98,10 +98,10 @@ impl<I: IntoIterator, R> Source<I, R> {
         iterator.unwrap_or_else(|| unreachable!("it was just made"))
     }
 
-    /// Sets how results are read from files.
+    /// Sets how stored results are read.
     #[cfg(feature = "durable")]
     pub(crate) fn set_spilled(&mut self, read: ReadSpilled<R>) {
-        self.spilled = Some(Box::new(SpillReader { read, buffers: Buffers::default() }));
+        self.spilled = Some(Box::new(SpillReader { read, reading: Reading::default() }));
     }
 
     /// True if items were asked for.
@@ -180,13 +180,13 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
     }
 
     #[cfg(feature = "durable")]
-    fn read(&mut self, file: &SpillFile, frame: usize) -> Result<Vec<(Results, usize)>, Error> {
+    fn read(&mut self, stored: &OnDisk, frame: usize) -> Result<Vec<(Results, usize)>, Error> {
         let types = self.types;
-        let Some(SpillReader { read, buffers }) = self.spilled.as_deref_mut() else {
-            unreachable!("who put the file here has said how it is read")
+        let Some(SpillReader { read, reading }) = self.spilled.as_deref_mut() else {
+            unreachable!("who put them here has said how they are read")
         };
-        let mut results = read(file, frame, buffers)?.into_iter();
+        let mut results = read(stored, frame, reading)?.into_iter();
         let part = |(first, items)| (types.results_of(results.by_ref().take(items).collect(), Credit::NONE), first);
-        Ok(file.runs(frame).map(part).collect())
+        Ok(stored.runs(frame).into_iter().map(part).collect())
     }
 }

@@ -2,7 +2,8 @@
 //! the run: the next terminal, of any kind, begins with them.
 
 use std::any::type_name;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 use super::Batched;
@@ -17,7 +18,7 @@ use crate::output::collect::Found;
 use crate::output::handover::HandedOver;
 use crate::policy::Policy;
 use crate::run::bounds::SpilledResult;
-use crate::spill::{Checkpoint, SpillFile, Spilled, directory};
+use crate::spill::{Checkpoint, OnDisk, Parts, SpillFile, Spilled, directory};
 
 impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Runs everything and collects the values in input order, as [`collect`](Self::collect) does,
@@ -43,8 +44,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     ///
     /// As those of [`collect`](Self::collect), except that values always fit the budget. When the
     /// disk is full, or a value can't be encoded, nothing is lost: make room and call `spill`
-    /// again, or any other terminal, which begins with what is stored. With a checkpoint, make the
-    /// run anew: it goes on from what is written.
+    /// again, or any other terminal, which begins with what is stored. If a checkpoint could not
+    /// take all values, make the run anew: it goes on from what is written.
     ///
     /// # Examples
     ///
@@ -179,9 +180,13 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
 
     fn keep_file(&mut self, file: SpillFile) {
         if file.len() > 0 {
-            self.source.set_spilled(|file, frame, buffers| file.read::<P::Value>(frame, buffers).map(P::unsplit));
-            self.core.kept.put_file(file);
+            self.keep_on_disk(OnDisk::File(file));
         }
+    }
+
+    fn keep_on_disk(&mut self, stored: OnDisk) {
+        self.source.set_spilled(|stored, frame, reading| stored.read::<P::Value>(frame, reading).map(P::unsplit));
+        self.core.kept.put_on_disk(stored);
     }
 
     /// Credit for values that the run holds again: a batch gives its credit back when it is handed
@@ -194,31 +199,58 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
 
     /// Runs everything into the checkpoint, and has its results read from there.
     fn spill_checkpoint(&mut self, directory: &Path) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
-        let (mut first, mut count) = (None, 0);
-        self.hand_over_all::<P>(&mut |batch| {
-            first = first.or_else(|| batch.indices().next());
-            count += batch.len();
-        })?;
+        let (mut items, mut count) = (usize::MAX..0, 0);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.hand_over_all::<P>(&mut |batch| {
+                let indices = batch.indices();
+                items.start = items.start.min(batch.first_index());
+                items.end = indices.last().map_or(items.end, |last| last + 1);
+                count += batch.len();
+            })
+        }));
+        if !matches!(outcome, Ok(Ok(_))) && count > 0 {
+            self.keep_checkpoint(directory, items.clone(), count);
+        }
+        outcome.unwrap_or_else(|payload| resume_unwind(payload))?;
         // Those before went to an earlier terminal of this run.
-        let mut checkpoint = Checkpoint::of_run(directory, first.unwrap_or(usize::MAX))?;
+        let mut checkpoint = Checkpoint::of_run(directory, items.start)?;
         if checkpoint.len() != count {
-            if let Some(error) = self.core.keeper().get().and_then(Keeper::lost) {
-                return Err(error.into());
-            }
-            let cause = format!(
-                "it is not kept, so that the checkpoint has {} of {count} results: errors of the input, calls that were cut \
-                 short, and items whose key or result panicked are left for the next run; make the run anew, and take errors \
-                 of the input out by `on_error`",
-                checkpoint.len()
-            );
-            let item = self.core.keeper().get().and_then(Keeper::first_lacking);
-            let path = directory.to_owned();
-            return Err(Error::new(ErrorKind::Unwritable { path, item, column: None, cause }).into());
+            return Err(self.lacking(directory, checkpoint.len(), count).into());
         }
         if self.shared.durable.as_ref().is_some_and(|durable| durable.remove_when_done) {
             checkpoint.remove = self.source.resume().and_then(Resume::take_store);
         }
         Ok(P::given(Spilled::of_checkpoint(checkpoint), &mut self.seen))
+    }
+
+    /// Keeps the results of these items, which the checkpoint has, for the next terminal. If it
+    /// lacks some of the `count` results, this run can't go on.
+    fn keep_checkpoint(&mut self, directory: &Path, items: Range<usize>, count: usize) {
+        if let Some(keeper) = self.core.keeper().get() {
+            keeper.wait_until_written();
+        }
+        let error = match Parts::open(directory, items) {
+            Ok(parts) if parts.left(0) == count => return self.keep_on_disk(OnDisk::Checkpoint(parts)),
+            Ok(parts) => self.lacking(directory, parts.left(0), count),
+            Err(error) => error,
+        };
+        if let Some(keeper) = self.core.keeper().get() {
+            keeper.fail(error);
+        }
+    }
+
+    /// The error for a checkpoint that has only some of a run's `count` results.
+    fn lacking(&self, directory: &Path, has: usize, count: usize) -> Error {
+        let keeper = self.core.keeper().get();
+        keeper.and_then(Keeper::lost).unwrap_or_else(|| {
+            let cause = format!(
+                "it is not kept, so that the checkpoint has {has} of {count} results: errors of the input, calls that were cut \
+                 short, and items whose key or result panicked are left for the next run; make the run anew, and take errors \
+                 of the input out by `on_error`"
+            );
+            let (path, item) = (directory.to_owned(), keeper.and_then(Keeper::first_lacking));
+            Error::new(ErrorKind::Unwritable { path, item, column: None, cause })
+        })
     }
 
     /// Everything fitted the budget. The first value is checked as those for the disk are: whether

@@ -5,6 +5,7 @@ mod checkpoint;
 mod directory;
 mod file;
 mod iter;
+mod on_disk;
 mod runs;
 
 use std::fmt;
@@ -13,11 +14,12 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::checkpoint::Checkpoint;
 use self::checkpoint::Place;
+pub(crate) use self::checkpoint::{Checkpoint, Parts};
 pub(crate) use self::directory::{directory, is_memory};
 pub(crate) use self::file::SpillFile;
 pub use self::iter::{IntoIter, Iter};
+pub(crate) use self::on_disk::OnDisk;
 use crate::durable::StoredResult;
 use crate::error::{Error, ErrorKind};
 use crate::memory::credit::Credit;
@@ -235,7 +237,7 @@ impl<R> Kept<R> {
         let parts = match self {
             Self::Memory { .. } => 1,
             Self::Disk(file) => file.frames(),
-            Self::Checkpoint(checkpoint) => checkpoint.parts(),
+            Self::Checkpoint(checkpoint) => checkpoint.parts().count(),
         };
         (0..parts).flat_map(move |part| self.runs(part))
     }
@@ -249,7 +251,7 @@ impl<R> Kept<R> {
                 (Some(begins.zip(ends).map(|((place, item), end)| (item, end - place))), None, None)
             }
             Self::Disk(file) => (None, Some(file.runs(part)), None),
-            Self::Checkpoint(checkpoint) => (None, None, Some(checkpoint.run(part))),
+            Self::Checkpoint(checkpoint) => (None, None, Some(checkpoint.parts().run(part))),
         };
         memory.into_iter().flatten().chain(file.into_iter().flatten()).chain(checkpoint)
     }
@@ -389,7 +391,9 @@ impl<R: DeserializeOwned> Kept<R> {
                     place.next += 1;
                     results
                 }
-                Self::Checkpoint(checkpoint) if place.next < checkpoint.parts() => checkpoint.read(place, PART)?,
+                Self::Checkpoint(checkpoint) if place.next < checkpoint.parts().count() => {
+                    checkpoint.read(place, PART)?
+                }
                 _ => return Ok(None),
             };
             // All of them may be before the first item that is asked for.

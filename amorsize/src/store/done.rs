@@ -14,7 +14,7 @@ pub(crate) struct Done {
     /// The frame that has the results, and their place in it.
     pub(super) frame: u32,
     pub(super) start: u64,
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Done {

@@ -34,16 +34,16 @@ impl Core {
         &self.tools.ledger
     }
 
-    /// Reads the next frame of the file that is kept first.
+    /// Reads the next frame of the stored results that are kept first.
     pub(super) fn read_kept(
         &mut self,
         input: &mut dyn Input,
         function: &dyn Function,
         outlet: &mut dyn Outlet,
     ) -> Result<(), Ended> {
-        let Some(KeptPart::OnDisk(file, next)) = self.kept.first() else { return Ok(()) };
+        let Some(KeptPart::OnDisk(on_disk, next)) = self.kept.first() else { return Ok(()) };
         let frame = *next;
-        if frame == file.frames() {
+        if frame == on_disk.frames() {
             self.kept.next();
             return Ok(());
         }
@@ -51,15 +51,15 @@ impl Core {
             return Err(self.engine.interrupted(&self.tools.interrupts, interrupt));
         }
         let ledger = &self.tools.ledger;
-        let stored = file.raw(frame);
+        let stored = on_disk.raw(frame);
         if outlet.collects() && stored > ledger.free() {
-            let first = file.runs(frame).next().map_or(0, |(first, _)| first);
+            let first = on_disk.runs(frame).first().map_or(0, |&(first, _)| first);
             return Err(Ended::Error(self.too_much_on_disk(first, stored)));
         }
-        // Panics of the results' own code leave the file as it is.
-        let parts = input.read(file, frame)?;
+        // Panics of the results' own code leave them as they are.
+        let parts = input.read(on_disk, frame)?;
         *next += 1;
-        file.give_back(frame + 1);
+        on_disk.give_back(frame + 1);
         let work = self.tools.work(function);
         let all: usize = parts.iter().map(|(results, _)| results.len()).sum();
         for (mut results, start) in parts.into_iter().rev() {
