@@ -5,6 +5,7 @@
 #[path = "common/folder.rs"]
 mod folder;
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
@@ -12,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use amorsize::on_error::Skip;
-use amorsize::{Batched, ByteSize, CancelToken, DeepSize, ErrorKind, batched, process_in_batches};
+use amorsize::{Batched, ByteSize, CancelToken, DeepSize, ErrorKind, Report, batched, process_in_batches};
 use folder::Folder;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,34 @@ fn a_cancelled_run_goes_on() {
         assert!(seen.into_iter().eq((0..ITEMS).map(result)));
         assert_eq!((report.restored() as u64, calls.into_inner() as u64), (ITEMS, ITEMS));
     }
+}
+
+#[test]
+fn each_part_of_a_run_counts_the_stored_results_that_it_hands_over() {
+    let (folder, calls) = (Folder::new("parts-of-a-run"), AtomicUsize::new(0));
+    let directory = folder.file("run");
+    run(&directory, &calls).for_each_batch(drop).unwrap();
+    let all = ITEMS as usize;
+    let restored = |report: &Report| (report.items(), report.restored());
+
+    let mut first = run(&directory, &calls).batch_size(10);
+    let enough = || Err(io::Error::other("enough").into());
+    let stopped: Result<_, Box<dyn std::error::Error>> =
+        first.try_for_each_batch(|batch| if batch.first_index() < 40 { Ok(()) } else { enough() });
+    stopped.unwrap_err();
+    assert_eq!(restored(first.report().unwrap()), (50, 50));
+    assert_eq!(restored(&first.for_each_batch(drop).unwrap()), (all - 50, all - 50));
+
+    drop(first);
+
+    // What a collection could not hold goes to the next terminal.
+    let mut first = run(&directory, &calls).max_memory("64KiB");
+    assert!(first.collect::<Vec<_>>().unwrap_err().is_over_budget());
+    assert_eq!(restored(first.report().unwrap()), (0, 0));
+    let mut some = Vec::new();
+    assert!(first.collect_into(&mut some).unwrap_err().is_over_budget());
+    assert_eq!(restored(first.report().unwrap()), (some.len(), some.len()));
+    assert_eq!(restored(&first.for_each_batch(drop).unwrap()), (all - some.len(), all - some.len()));
 }
 
 #[test]

@@ -193,7 +193,8 @@ impl Keeper {
         of_writer.or_else(|| lock(&self.lost).as_ref().map(|lost| Error::new(lost.error.clone())))
     }
 
-    pub(super) fn count_restored(&self, items: usize) {
+    /// Notes done items that the sink has already.
+    pub(super) fn pass_over(&self, items: usize) {
         lock(&self.told).restored += items;
     }
 

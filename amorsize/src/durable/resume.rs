@@ -332,7 +332,7 @@ impl<T, R> Resume<T, R> {
                 let items = done.items as usize;
                 let skipped = self.durable.skip_first.saturating_sub(self.next).min(items);
                 self.next += items;
-                kept.keeper.count_restored(items - skipped);
+                kept.keeper.pass_over(items - skipped);
                 Some(Restored { items, ..Restored::default() })
             }
             Err(error) => {
@@ -429,7 +429,6 @@ impl Kept {
         if is_skipped {
             return Some(Restored { items, ..Restored::default() });
         }
-        self.keeper.count_restored(items);
         // The code that hands the results over takes credit for them.
         let results = Some(types.results_of(results, Credit::NONE));
         Some(Restored { items, results, bytes, ..Restored::default() })

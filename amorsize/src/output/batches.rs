@@ -168,6 +168,9 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
                 false
             });
         });
+        if is_restored && batch.is_none() {
+            self.handover.note_restored(items);
+        }
         if go_on && let (Some(journal), Some(indices)) = (journal, indices) {
             journal.sunk(indices);
         }

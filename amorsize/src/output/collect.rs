@@ -59,6 +59,11 @@ impl Found {
         parts(results, indices)
     }
 
+    /// The number of results whose items are some of these.
+    pub(crate) fn count(&self, is_one: impl Fn(usize) -> bool) -> usize {
+        self.places.clone().into_indices(self.results.len()).filter(|&index| is_one(index)).count()
+    }
+
     /// The results with their indices.
     pub(crate) fn with_indices(self) -> (Results, Indices) {
         let indices = self.places.into_indices(self.results.len());

@@ -15,6 +15,8 @@ pub(crate) struct Handover {
     /// The batches that were handed over, and their results.
     count: usize,
     items: usize,
+    /// The results that came from a store.
+    restored: usize,
     verbose: Verbose,
     /// `None` until the run's first decision: a run that ends before it must not pay for it.
     times: Option<BatchTimes>,
@@ -23,7 +25,7 @@ pub(crate) struct Handover {
 
 impl Handover {
     pub(crate) fn new(verbose: Verbose, ledger: &Ledger) -> Self {
-        Self { count: 0, items: 0, verbose, times: None, ledger: ledger.clone() }
+        Self { count: 0, items: 0, restored: 0, verbose, times: None, ledger: ledger.clone() }
     }
 
     /// Begins to time; seconds count from `origin`.
@@ -41,6 +43,11 @@ impl Handover {
         self.times.as_ref().map_or(0.0, |times| times.sink_seconds)
     }
 
+    /// Notes that the results of the last batch came from a store.
+    pub(crate) fn note_restored(&mut self, items: usize) {
+        self.restored += items;
+    }
+
     /// Calls `sink` with a batch of `items` results and `bytes` bytes, for the items from
     /// `first_index` to before `next_index`. The error is a panic of a subscriber of `tracing`,
     /// before the call or after it. Only a call counts.
@@ -51,7 +58,7 @@ impl Handover {
         (items, bytes): (usize, u64),
         sink: &mut dyn FnMut(),
     ) -> thread::Result<()> {
-        let Self { count, items: all, verbose, times, ledger } = self;
+        let Self { count, items: all, verbose, times, ledger, .. } = self;
         trace::batch(ledger, first_index, (items, bytes), &mut || {
             (*count, *all) = (*count + 1, *all + items);
             verbose.batch(*count, first_index, next_index - first_index);
@@ -68,6 +75,7 @@ impl Handover {
         HandedOver {
             batches: self.count,
             items: self.items,
+            restored: self.restored,
             sink_seconds: self.sink_seconds(),
             times: self.times.map_or_else(Vec::new, |recorded| recorded.times),
         }
@@ -79,6 +87,8 @@ impl Handover {
 pub(crate) struct HandedOver {
     pub(crate) batches: usize,
     pub(crate) items: usize,
+    #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "no result is restored"))]
+    pub(crate) restored: usize,
     pub(crate) sink_seconds: f64,
     pub(crate) times: Vec<BatchTime>,
 }

@@ -209,6 +209,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let (mut found, mut ended) = self.find_all::<P>();
         let failed = self.cut::<P>(&mut found, &mut ended);
         let items = found.results.len();
+        let restored = self.core.restored(&found);
         let mut new = self.values::<P>(found);
         let count = new.len();
         if values.capacity() == 0 {
@@ -216,7 +217,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         } else {
             values.append(&mut new);
         }
-        let handed_over = HandedOver { items, ..HandedOver::default() };
+        let handed_over = HandedOver { items, restored, ..HandedOver::default() };
         if failed.is_none() && ended.is_none() {
             let mut report = self.end::<P>(handed_over, count);
             report.set_not_removed(self.remove_kept()?);

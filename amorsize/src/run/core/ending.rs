@@ -69,6 +69,8 @@ impl Core {
 
     fn report(&mut self, handed_over: HandedOver, retries: usize) -> Report {
         let (items, batches) = (handed_over.items, handed_over.batches);
+        #[cfg(feature = "durable")]
+        let restored = handed_over.restored;
         let totals = self.engine.totals(handed_over);
         let mut report = Report::new(totals, items, batches);
         report.stages = self.stages.iter().map(|stage| stage.report()).collect();
@@ -76,6 +78,7 @@ impl Core {
         #[cfg(feature = "durable")]
         if let Some(keeper) = self.tools.interrupts.keeper().get() {
             report.kept = keeper.told();
+            report.kept.restored += restored;
         }
         report
     }
@@ -91,6 +94,12 @@ impl Core {
     /// Takes out the panics that were noted so far, where the run keeps all.
     pub(crate) fn take_panics(&mut self) -> Vec<Failure> {
         self.engine.take_panics()
+    }
+
+    /// The number of results that came from a store.
+    pub(crate) fn restored(&self, found: &Found) -> usize {
+        let keeper = self.tools.interrupts.keeper().get();
+        keeper.map_or(0, |keeper| found.count(|index| keeper.is_restored(index)))
     }
 
     /// Takes out the failure that ended the run, with its index, and puts back what comes after it.
