@@ -1,15 +1,20 @@
 //! `write_to` with the caller's own sinks: the calls that they get, and when, for all policies.
 
+#[path = "common/child.rs"]
+mod child;
 #[path = "common/folder.rs"]
 mod folder;
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use amorsize::on_error::{Collect, Skip, Stop};
 use amorsize::sink::Sink;
 use amorsize::{Batch, CancelToken, Error, OnPanic, TryError, process_in_batches};
+use child::{this_program, told};
 use folder::Folder;
 
 /// Notes the calls that it gets.
@@ -309,4 +314,79 @@ fn a_sink_without_places_can_t_go_back() {
     let mut sink = Noting::<u32>::new();
     assert_eq!(sink.place(), None);
     let _ = sink.go_back(7);
+}
+
+/// Appends lines to a file, and keeps those that are there. Its place is the file's length.
+struct Appending {
+    path: PathBuf,
+    /// The process ends within the batch with this number.
+    dies_in: Option<usize>,
+    batches: usize,
+}
+
+impl Appending {
+    fn length(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+}
+
+impl Sink<u64> for Appending {
+    type Error = io::Error;
+
+    fn batch(&mut self, batch: Batch<u64>) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(&self.path)?;
+        batch.iter().try_for_each(|value| writeln!(file, "{value}"))?;
+        self.batches += 1;
+        if self.dies_in == Some(self.batches) {
+            std::process::abort();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn place(&mut self) -> Option<u64> {
+        Some(self.length())
+    }
+
+    fn go_back(&mut self, place: u64) -> io::Result<()> {
+        fs::OpenOptions::new().write(true).open(&self.path)?.set_len(place)
+    }
+}
+
+#[test]
+fn a_sink_goes_back_however_early_the_process_died() {
+    for dies_in in [1, 3] {
+        let folder = Folder::new(&format!("died_early_{dies_in}"));
+        let path = folder.file("lines");
+        // Lines of another run stay.
+        fs::write(&path, "before\n").unwrap();
+        let told = format!("{dies_in} {}", folder.path().display());
+        let status = this_program()
+            .args(["inside_a_process_that_dies", "--exact", "--ignored"])
+            .env("AMORSIZE_TEST_INSIDE", told)
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert!(!status.success());
+        append(folder.path(), None);
+        let expected: String = (0..100).map(|x| format!("{x}\n")).collect();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("before\n{expected}"));
+    }
+}
+
+fn append(folder: &Path, dies_in: Option<usize>) {
+    let run = process_in_batches(|x: u64| x, 0..100).version(1).batch_size(10).journal(folder.join("runs"));
+    let sink = Appending { path: folder.join("lines"), dies_in, batches: 0 };
+    { run }.write_to(sink).unwrap();
+}
+
+#[test]
+#[ignore = "it ends the process"]
+fn inside_a_process_that_dies() {
+    let Some(told) = told() else { return };
+    let (dies_in, folder) = told.split_once(' ').unwrap();
+    append(Path::new(folder), Some(dies_in.parse().unwrap()));
 }

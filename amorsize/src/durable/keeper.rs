@@ -278,8 +278,10 @@ impl Keeper {
     }
 
     pub(super) fn set_writer(&self, writer: Writer) {
-        if let Some(place) = lock(&self.places).begins_at.take() {
+        let place = lock(&self.places).begins_at.take();
+        if let Some(place) = place {
             writer.go_on_from(place);
+            writer.wait_until_written();
         }
         *lock(&self.writer) = Some(Arc::new(writer));
     }
@@ -465,7 +467,8 @@ impl Keeper {
         places.furthest = place.or(places.furthest);
     }
 
-    /// Notes the place of a sink that has begun, if it has places.
+    /// Notes the place of a sink that has begun, if it has places. It is on disk before the sink gets
+    /// results: a process that is killed then goes back to it.
     ///
     /// # Errors
     ///
@@ -482,7 +485,7 @@ impl Keeper {
             return Err(another_sink());
         }
         places.are_told |= place.is_some();
-        (places.last, places.furthest) = (place, place.or(places.furthest));
+        (places.begins_at, places.last, places.furthest) = (place, place, place.or(places.furthest));
         Ok(())
     }
 

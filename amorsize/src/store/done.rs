@@ -76,13 +76,14 @@ impl Log {
             self.is_mended = true;
             return Ok(());
         }
+        let is_first = spot.segment == 1 && self.frames.is_empty() && !self.has_places && !self.broken;
         self.has_places |= head.is(PLACE);
         let content = spot.offset + head.bytes();
         let runs = std::mem::take(&mut head.runs);
         let place = if head.is(PLACE) { Some(one_number(note).ok_or("a place has no number")?) } else { None };
         if let Some(place) = place {
             if runs.is_empty() {
-                self.go_on_from(place);
+                self.go_on_from(place, is_first);
                 return Ok(());
             }
             if self.broken {
@@ -108,10 +109,10 @@ impl Log {
         self.broken = true;
     }
 
-    /// Notes that a run went on from this place of its sink.
-    fn go_on_from(&mut self, place: u64) {
+    /// Notes that a run went on from this place of its sink, or began there with the first frame.
+    fn go_on_from(&mut self, place: u64, is_first: bool) {
         // The sink was there before, so if no frame tells this place, some are lost.
-        if place > 0 && !self.places.iter().any(|&(known, _)| known == place) {
+        if place > 0 && !is_first && !self.places.iter().any(|&(known, _)| known == place) {
             self.broken = true;
             return;
         }

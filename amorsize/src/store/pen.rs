@@ -23,8 +23,8 @@ pub(super) enum Entry<H> {
     Results(Encoded, H),
     /// A sink has these, and may have told its place after them. They are in one frame.
     Done(Vec<Run>, Option<u64>),
-    /// The sink went back to this place.
-    GoOnFrom(u64),
+    /// The sink went back to this place. It has a guard as results do.
+    GoOnFrom(u64, H),
     /// The number of items of the input.
     End(u64),
 }
@@ -105,7 +105,7 @@ impl<H> Pen<H> {
                         self.close_done()?;
                     }
                 }
-                Entry::GoOnFrom(place) => {
+                Entry::GoOnFrom(place, _held) => {
                     self.close_frames()?;
                     self.told = None;
                     self.frame(PLACE, Vec::new(), 8, &[&place.to_le_bytes()], String::new)?;

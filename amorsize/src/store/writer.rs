@@ -195,11 +195,15 @@ impl Writer {
         if encoded.is_empty() {
             return;
         }
-        let bytes = encoded.memory();
-        let credit = self.shared.settings.ledger.as_ref().map_or(Credit::NONE, |ledger| Credit::take(ledger, bytes));
-        let held = Held { bytes, credit, shared: Arc::clone(&self.shared) };
-        self.shared.held.fetch_add(bytes, Ordering::AcqRel);
+        let held = self.hold(encoded.memory());
         self.shared.add(encoded.bytes.len() as u64, Entry::Results(encoded, held));
+    }
+
+    /// Counts bytes until they are written.
+    fn hold(&self, bytes: u64) -> Held {
+        let credit = self.shared.settings.ledger.as_ref().map_or(Credit::NONE, |ledger| Credit::take(ledger, bytes));
+        self.shared.held.fetch_add(bytes, Ordering::AcqRel);
+        Held { bytes, credit, shared: Arc::clone(&self.shared) }
     }
 
     /// The error of a run with a result that [`Encoded::push`] could not serialize.
@@ -226,7 +230,8 @@ impl Writer {
     /// Notes that the sink has gone back to a place. A run with a sink that has places begins with
     /// this.
     pub(crate) fn go_on_from(&self, place: u64) {
-        self.shared.add(0, Entry::GoOnFrom(place));
+        let held = self.hold(size_of_val(&place) as u64);
+        self.shared.add(0, Entry::GoOnFrom(place, held));
     }
 
     /// Notes that the input ended after `items` items.
@@ -254,7 +259,8 @@ impl Writer {
         }
     }
 
-    /// Returns when all results are written, or writing has failed.
+    /// Returns when all results are written, with a place to which the sink went back, or writing
+    /// has failed.
     pub(crate) fn wait_until_written(&self) {
         if !self.shared.maker.is_this_process() {
             return;
