@@ -199,21 +199,21 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
 
     /// Runs everything into the checkpoint, and has its results read from there.
     fn spill_checkpoint(&mut self, directory: &Path) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
-        let (mut items, mut count) = (usize::MAX..0, 0);
+        let (mut items, mut count) = (None::<Range<usize>>, 0);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.hand_over_all::<P>(&mut |batch| {
-                let indices = batch.indices();
-                items.start = items.start.min(batch.first_index());
-                items.end = indices.last().map_or(items.end, |last| last + 1);
+                let first = items.as_ref().map_or(batch.first_index(), |items| items.start);
+                items = batch.indices().last().map(|last| first..last + 1);
                 count += batch.len();
             })
         }));
-        if !matches!(outcome, Ok(Ok(_))) && count > 0 {
-            self.keep_checkpoint(directory, items.clone(), count);
+        let first = items.as_ref().map_or(usize::MAX, |items| items.start);
+        if let Some(items) = items.filter(|_| !matches!(outcome, Ok(Ok(_)))) {
+            self.keep_checkpoint(directory, items, count);
         }
         outcome.unwrap_or_else(|payload| resume_unwind(payload))?;
         // Those before went to an earlier terminal of this run.
-        let mut checkpoint = Checkpoint::of_run(directory, items.start)?;
+        let mut checkpoint = Checkpoint::of_run(directory, first)?;
         if checkpoint.len() != count {
             return Err(self.lacking(directory, checkpoint.len(), count).into());
         }
