@@ -7,7 +7,7 @@ use super::books::Books;
 use super::control::Control;
 use super::state::{Ending, State, Waiting};
 use super::words::{Grant, Outcome, ThreadKind};
-use super::work::Work;
+use super::work::{UNMEASURED, Work};
 use crate::adapt::learned::Stretch;
 use crate::buffer::RawChunk;
 use crate::error::failure::{Payload, discard};
@@ -161,8 +161,10 @@ impl Control {
             let Books { learned, .. } = &state.books;
             (learned.recent_seconds().max(1e-10), state.tuner.threads() > 1, foreseen, learned.largest)
         };
-        let look = if work.one_by_one() { 1 } else { ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096) };
-        let clock = ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 1 << 16);
+        let look = work.at_once(((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096));
+        let is_blind = work.is_blind();
+        let most = if is_blind { UNMEASURED } else { 1 << 16 };
+        let clock = ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, most);
         let stretch = Stretch::default();
         let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
         let measuring = grant.measured.then(Measuring::begin).flatten();
@@ -214,9 +216,10 @@ impl Control {
             if work.measures() && stretch.items < grant.items && !self.covers_next(credit, grant.working, stretch) {
                 break;
             }
-            if contended && stretch.items >= next_clock {
+            if (contended || is_blind) && stretch.items >= next_clock {
                 next_clock = stretch.items + clock;
-                // It is far slower than expected: leave the rest to other threads.
+                // It is far slower than expected: leave the rest to other threads, or until a look
+                // at resident memory has shown if results are far larger.
                 if (now() - begun).as_secs_f64() > 2.0 * foreseen {
                     break;
                 }

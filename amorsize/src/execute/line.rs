@@ -6,8 +6,9 @@ use crate::buffer::restored::Restored;
 use crate::input::Input;
 use crate::output::outlet::{Flow, Outlet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
-use super::work::Work;
+use super::work::{UNMEASURED, Work};
 use crate::adapt::learned::Stretch;
 use crate::buffer::asks::Asks;
 use crate::buffer::{RawChunk, Results};
@@ -19,6 +20,9 @@ use crate::system::thread_time::{Measuring, Use};
 /// The free bytes of the budget for each byte of stored results that is read at once. A number that
 /// takes one byte on disk may take eight in memory.
 const IN_MEMORY: u64 = 8;
+
+/// A stretch of results that nobody measures ends after this time. It is planned for half of it.
+const MOST_BLIND: Duration = Duration::from_millis(4);
 
 /// The progress of the input, and the chunks that are not in use.
 #[derive(Default)]
@@ -203,16 +207,26 @@ impl Line<'_> {
         }
         let begun = timed.then(now);
         let work = self.work;
-        let at_once = if work.one_by_one() { 1 } else { count };
+        let at_once = work.at_once(count);
+        let until = work.is_blind().then(|| now() + MOST_BLIND);
         let entered = work.tools.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let stretch = &mut done.stretch;
             while stretch.items < count && stretch.bytes <= allowance && work.tools.interrupts.now().is_none() {
-                let heap = work.step(&mut chunk, at_once, &|| false);
-                stretch.items += at_once;
+                let calls = at_once.min(count - stretch.items);
+                let heap = work.step(&mut chunk, calls, &|| false);
+                stretch.items += calls;
                 stretch.bytes = stretch.bytes.saturating_add(heap.sum);
                 stretch.largest = stretch.largest.max(heap.largest);
                 stretch.working = stretch.working.max(heap.working);
+                if let Some(until) = until
+                    && stretch.items < count
+                    && stretch.items.is_multiple_of(UNMEASURED)
+                    && now() > until
+                {
+                    // A look at resident memory shows if results have become far larger.
+                    break;
+                }
             }
         }));
         drop(entered);
@@ -310,3 +324,6 @@ impl Line<'_> {
         self.stock.ended && self.stock.held_items() == 0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
