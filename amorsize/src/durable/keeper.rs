@@ -342,6 +342,11 @@ impl Keeper {
                         self.lack(index);
                     }
                     match hash.filter(|_| is_kept).and_then(|hash| push(&mut encoded, hash, result)) {
+                        // Results that are large all at once must not be encoded all at once.
+                        Some(Ok(())) if encoded.fills_a_frame() => {
+                            writer.put(std::mem::replace(&mut encoded, from(next)));
+                            writer.wait_for_room();
+                        }
                         Some(Ok(())) => encoded.reserve(results.len()),
                         Some(Err(text)) => return Err((index, text)),
                         None => writer.put(std::mem::replace(&mut encoded, from(next))),

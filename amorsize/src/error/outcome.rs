@@ -154,6 +154,17 @@ pub(crate) struct Failures {
     kept: Vec<Failure<String>>,
 }
 
+/// A text of at most some kibibytes: texts are no part of the budget.
+fn shortened(text: String) -> String {
+    /// More than a screen.
+    const MOST: usize = 4 << 10;
+    if text.len() <= MOST {
+        return text;
+    }
+    let end = (0..=MOST).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    format!("{} ... ({} bytes)", &text[..end], text.len())
+}
+
 impl Failures {
     /// The most texts that are kept: enough to see the kinds of errors, in a report that still fits
     /// a screen. Of panics that are only counted, as many are kept.
@@ -182,7 +193,7 @@ impl Failures {
         };
         let dropped = dropped.map_err(panic).err();
         if let Some(text) = text {
-            let text = text.unwrap_or_else(panic);
+            let text = shortened(text.unwrap_or_else(panic));
             self.kept.push(Failure::new(item, Cause::Error(dropped.unwrap_or(text))));
         }
     }

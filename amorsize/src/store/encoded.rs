@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::encode::encode;
 use super::frame::Run;
 use super::identity::ItemsHash;
+use super::pen::FRAME;
 use super::shape::Shapes;
 
 /// The results of consecutive items, encoded by the worker that has them.
@@ -66,6 +67,11 @@ impl Encoded {
             let more = self.bytes.len().saturating_mul(results.saturating_sub(1));
             self.bytes.reserve_exact(more.min(MOST));
         }
+    }
+
+    /// True if the results fill a frame.
+    pub(crate) fn fills_a_frame(&self) -> bool {
+        self.bytes.len() as u64 >= FRAME
     }
 
     /// Removes the bytes of a result that panicked while it was encoded.

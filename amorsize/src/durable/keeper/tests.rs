@@ -187,3 +187,19 @@ fn kinds_of_results_change_where_those_of_the_store_begin_and_end() {
     assert_eq!(changes(3, 8), [0; 0]);
     assert_eq!((changes(8, 12), changes(20, 90)), (Vec::new(), Vec::new()));
 }
+
+#[test]
+fn large_results_of_a_chunk_are_not_encoded_all_at_once() {
+    let (scratch, ledger) = (Scratch::new("large"), Ledger::new(ByteSize::mib(64)));
+    let keeper = Keeper::new(Kind::Checkpoint, Box::default(), KeptFigures::default(), &ledger);
+    keeper.set_writer(scratch.store(Kind::Checkpoint).writer(keeper.settings(1 << 20)).unwrap());
+    keeper.note_items(0, (0..32).map(Some).collect(), false);
+    let results: Vec<Vec<u8>> = (0..32).map(|item| vec![item; 1 << 20]).collect();
+    let push = |encoded: &mut Encoded, item: u64, result: &Vec<u8>| Some(encoded.push(item, result));
+    keeper.keep(|_| false, push, 0, &results);
+    keeper.wait_until_written();
+    // The one that is written, and the next one, in memory that grew by doubling.
+    assert!(ledger.peak() <= ByteSize::mib(5), "{}", ledger.peak());
+    keeper.end(32, false).unwrap();
+    assert_eq!(scratch.store(Kind::Checkpoint).items(), 32);
+}
