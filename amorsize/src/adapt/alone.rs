@@ -11,7 +11,7 @@
 //! all, threads are tried later only.
 
 use super::learned::Learned;
-use super::sizes::{CHUNK_SECONDS, FRESH_BYTE, LARGE_RESULT};
+use super::sizes::{CHUNK_SECONDS, FRESH_BYTE};
 use super::waits::{VARIES, WINDOW};
 use crate::system::page_faults::PAGE;
 
@@ -19,6 +19,9 @@ use crate::system::page_faults::PAGE;
 /// is a single one. From this size on (`M_TRIM_THRESHOLD`) glibc gives free memory at the end of
 /// its heap back to the system, and asks for it again for the next results.
 const AT_ONCE: u64 = 128 << 10;
+/// From this size of a block on, in bytes, glibc gives its memory back to the system whenever it is
+/// freed (`DEFAULT_MMAP_THRESHOLD_MAX`).
+const GIVEN_BACK: u64 = 32 << 20;
 /// Calls that spend less than this part of their time on filling fresh memory gain more by threads
 /// than the memory costs them.
 pub(crate) const FILLING_PART: f64 = 0.25;
@@ -138,10 +141,8 @@ pub(crate) fn filling_part(learned: &Learned) -> f64 {
 /// have a size at which memory is reused.
 ///
 /// Smaller results fill less than a page: their memory comes from what the allocator has already.
-/// Larger ones fit no cache, and glibc gives their memory back to the system, however it is used:
-/// from 32 MiB on always.
 pub(crate) fn fills_memory(learned: &Learned) -> bool {
-    (PAGE..=LARGE_RESULT).contains(&learned.expected_bytes()) && filling_part(learned) >= FILLING_PART
+    (PAGE..GIVEN_BACK).contains(&learned.expected_bytes()) && filling_part(learned) >= FILLING_PART
 }
 
 /// Items to hand over together, so that their memory is reused.

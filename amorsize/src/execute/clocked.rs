@@ -61,7 +61,7 @@ fn assert_seconds(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-6, "{found} s, expected {expected}");
 }
 
-/// Claims the largest size at which memory is worth reusing, without taking any.
+/// Claims a size at which memory is worth reusing, without taking any.
 struct Large;
 
 impl DeepSize for Large {
