@@ -44,11 +44,16 @@ fn inside() {
     for limit in [1_000, 1_000, 200_000] {
         limit_files(limit);
         let error = run.write_to(&mut sink).unwrap_err();
-        let ErrorKind::Storage { path, operation: "written", kind, needed: Some(needed), .. } = error.kind() else {
+        let ErrorKind::Storage { path, operation: "written", kind, cause, needed: Some(needed), free, .. } =
+            error.kind()
+        else {
             panic!("{error:#?}")
         };
         assert_eq!((path, *kind), (&partial, io::ErrorKind::FileTooLarge));
-        assert!(needed.as_u64() > 0 && error.to_string().contains("free space"), "{error}");
+        assert!(needed.as_u64() > 0 && error.to_string().contains("free space, and the same sink goes on"), "{error}");
+        // The cause is the system's words alone.
+        assert!(cause.starts_with("File too large (os error ") && cause.ends_with(')'), "{error}");
+        assert_eq!(free.is_some(), cfg!(any(target_os = "linux", target_vendor = "apple")), "{error}");
         // The file has whole lines from the first on.
         let written = fs::read_to_string(&partial).unwrap();
         assert!(written.len() as u64 <= limit);

@@ -283,7 +283,7 @@ fn a_file_with_the_name_of_the_next_segment_is_named() {
     fs::write(&foreign, "not a segment").unwrap();
     let (_, error) = until_it_fails(run(&folder.file("run"), &calls));
     assert_eq!(kind_of(&error), io::ErrorKind::AlreadyExists);
-    assert!(error.to_string().contains("`4294967295.amz`, which exists"), "{error}");
+    assert!(error.to_string().contains("4294967295.amz` could not be made: it exists, and no run "), "{error}");
     assert!(error.to_string().ends_with("move it away"), "{error}");
     fs::remove_file(foreign).unwrap();
     goes_on(&folder.file("run"), &calls);

@@ -10,7 +10,7 @@ use super::ArrayError;
 use super::directory::{PART, is_part, names, random_name};
 use crate::error::Error;
 use crate::store::{
-    Buffers, CLOSING, Done, FORMAT, Head, Header, LZ4, Medium, Run, Settings, Shape, Spot, Supply, Writer, free, hash,
+    Buffers, CLOSING, Created, Done, FORMAT, Head, Header, LZ4, Run, Settings, Shape, Spot, Supply, Writer, free, hash,
 };
 use crate::system::paths::sync_directory;
 
@@ -183,11 +183,14 @@ struct NewParts {
 }
 
 impl Supply for NewParts {
-    fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)> {
+    fn create(&mut self) -> Result<Created, (PathBuf, io::Error)> {
         let name = random_name() + PART;
         let number = number_of(&name).unwrap_or_default();
         let path = self.directory.join(&name);
-        let file = File::options().write(true).create_new(true).open(&path)?;
+        let file = match File::options().write(true).create_new(true).open(&path) {
+            Ok(file) => file,
+            Err(error) => return Err((path, error)),
+        };
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         Ok((number, path, Box::new(file)))
     }

@@ -204,9 +204,9 @@ pub enum ErrorKind {
         kind: io::ErrorKind,
         /// The text of the system's error.
         cause: String,
-        /// The number of bytes to be written.
+        /// The number of bytes to be written, if there was no room for them.
         needed: Option<ByteSize>,
-        /// Free bytes of the file system, if it tells them.
+        /// Free bytes of the file system, if there was no room and it tells them.
         free: Option<ByteSize>,
     },
     /// A file of results is not as it was written.

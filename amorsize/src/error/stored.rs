@@ -21,11 +21,14 @@ pub(crate) const PARTIAL: &str = "partial";
 const DELETE: &str =
     "use another directory, or delete this one (of a run are `lock`, `manifest.json` and `*.amz` in it)";
 
+/// True if the system had no room for more bytes. Other errors have nothing to do with bytes.
+fn is_of_room(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
 /// What can be done about an error of the system.
 fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
-    use io::ErrorKind::{
-        AlreadyExists, FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
-    };
+    use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
 
     let is_read = matches!(operation, "read" | "listed");
     match kind {
@@ -35,15 +38,32 @@ fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
         PermissionDenied | ReadOnlyFilesystem => {
             "allow this user to write there, and the same call goes on from what is written; or use another directory"
         }
-        StorageFull | QuotaExceeded | FileTooLarge => {
-            "free space, and the same call goes on from what is written; or use another directory"
-        }
+        _ if is_of_room(kind) => "free space, and the same call goes on from what is written; or use another directory",
         _ => "mend that, and the same call goes on from what is written; or use another directory",
     }
 }
 
+/// What can be done about an error of the system with a sink's file.
+fn way_out_of_sink(operation: &str, kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+
+    match (kind, operation) {
+        (NotFound, "opened") => "a sink makes no directories: make that of its file",
+        (PermissionDenied | ReadOnlyFilesystem, _) => {
+            "allow this user to write there, or give the sink another path, unless a journal knows this one"
+        }
+        (_, "synced" | "renamed and synced") => {
+            "nobody knows what the disk has: begin anew, or make the same call if it has a journal"
+        }
+        _ if is_of_room(kind) => "free space, and the same sink goes on; with a journal the same call does",
+        _ => "mend that, and the same sink goes on; with a journal the same call does",
+    }
+}
+
+/// True for the file of a sink that is not finished, and for the copy that becomes it.
 fn is_of_sink(path: &Path) -> bool {
-    path.extension() == Some(PARTIAL.as_ref())
+    let is_partial = |path: &Path| path.extension() == Some(PARTIAL.as_ref());
+    is_partial(path) || path.file_stem().is_some_and(|stem| is_partial(stem.as_ref()))
 }
 
 /// Writes the text of the kinds that this file is about. `mod.rs` writes the others.
@@ -94,6 +114,9 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
                 (None, Some(bytes)) => write!(f, " ({bytes} free)")?,
                 (None, None) => {}
             }
+            // Nothing else is done with a file that a sink has finished.
+            let is_of_sink = is_of_sink(path) || matches!(*operation, "continued" | "copied" | "renamed and synced");
+            let way_out = if is_of_sink { way_out_of_sink } else { way_out };
             write!(f, "; {}", way_out(operation, *kind))
         }
         ErrorKind::Damaged { path, offset, cause } => {
@@ -122,7 +145,8 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 }
 
 /// An error of the system about a file or a directory. A cause of our own may end with a semicolon
-/// and what the user can do, which then stands in place of the general advice.
+/// and what the user can do, which then stands in place of the general advice. Bytes count only if
+/// there was no room for them.
 pub(crate) fn storage(
     path: &Path,
     operation: &'static str,
@@ -135,8 +159,8 @@ pub(crate) fn storage(
         operation,
         kind: cause.kind(),
         cause: cause.to_string(),
-        needed: needed.map(Into::into),
-        free: free.map(Into::into),
+        needed: needed.filter(|_| is_of_room(cause.kind())).map(Into::into),
+        free: free.filter(|_| is_of_room(cause.kind())).map(Into::into),
     })
 }
 
@@ -257,6 +281,22 @@ mod tests {
             "`runs/thumbs` could not be written: `max_disk` of 10.0 MiB has 80.0 KiB left, and 200 KiB are needed; raise it, and \
              the same call goes on from what is written"
         );
+        let ended = |path: &str, operation, cause: &io::Error| {
+            super::storage(Path::new(path), operation, cause, Some(8 << 10), Some(4 << 30)).to_string()
+        };
+        let [full, broken] = [io::ErrorKind::StorageFull, io::ErrorKind::Other].map(|kind| io::Error::new(kind, "no"));
+        // Bytes say nothing about what is no lack of room.
+        assert!(ended(SEGMENT, "made", &broken).contains("could not be made: no; mend that"));
+        assert!(ended(SEGMENT, "made", &full).contains(" made: no (8.00 KiB needed, 4.00 GiB free); free space"));
+        for (path, operation) in [("a.partial", "written"), ("a.partial.new", "written"), ("a", "copied")] {
+            assert_eq!(
+                ended(path, operation, &full),
+                format!(
+                    "`{path}` could not be {operation}: no (8.00 KiB needed, 4.00 GiB free); free space, and the same sink goes \
+                     on; with a journal the same call does"
+                )
+            );
+        }
         // A cause that says what to do stands alone.
         let own = text(ErrorKind::Storage {
             path: "out.jsonl".into(),

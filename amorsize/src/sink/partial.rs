@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::stored::{PARTIAL, storage};
 use crate::error::{Error, ErrorKind};
+use crate::store::free;
 use crate::system::paths::{Tries, absolute, sync_directory};
-use crate::units::ByteSize;
 
 /// Bytes are written together once there are this many. A system call for each 100 bytes would take
 /// longer than making them, and larger writes are no faster.
@@ -184,7 +184,7 @@ impl Partial {
         let mut new = OsString::from(&self.partial);
         new.push(".new");
         let new = PathBuf::from(new);
-        let failed = |path: &Path, operation, error: &io::Error| refused(path, operation, error, None);
+        let failed = |path: &Path, operation, error: &io::Error| refused(path, operation, error, Some(place));
         let mut file = self.open(&new, true)?;
         let copied = File::open(&self.path)
             .and_then(|whole| file.set_len(0).and_then(|()| io::copy(&mut whole.take(place), &mut file)))
@@ -290,7 +290,7 @@ impl Partial {
     /// Finishes the file once the disk has its name.
     fn sync_name(&mut self) -> Result<(), Error> {
         let synced = self.path.parent().map_or(Ok(()), sync_directory);
-        synced.map_err(|error| refused(&self.path, "synced", &error, None))?;
+        synced.map_err(|error| refused(&self.path, "renamed and synced", &error, None))?;
         self.state = State::Finished;
         Ok(())
     }
@@ -338,30 +338,9 @@ impl Partial {
     }
 }
 
-/// An error of the system about a sink's file, with what can be done about it. A cause of our own
-/// says that itself.
+/// An error of the system about a sink's file.
 fn refused(path: &Path, operation: &'static str, error: &io::Error, needed: Option<u64>) -> Error {
-    use io::ErrorKind::{FileTooLarge, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-
-    let mut cause = error.to_string();
-    if !cause.contains("; ") {
-        if let Some(bytes) = needed {
-            cause = format!("{cause} ({} needed)", ByteSize::new(bytes));
-        }
-        let advice = match (error.kind(), operation) {
-            (NotFound, "opened") => "a sink makes no directories: make that of its file",
-            (PermissionDenied | ReadOnlyFilesystem, _) => {
-                "allow this user to write there, or give the sink another path, unless a journal knows this one"
-            }
-            (_, "synced") => "nobody knows what the disk has: begin anew, or make the same call if it has a journal",
-            (StorageFull | QuotaExceeded | FileTooLarge, _) => {
-                "free space, and the same sink goes on; with a journal the same call does"
-            }
-            _ => "mend that, and the same sink goes on; with a journal the same call does",
-        };
-        cause = format!("{cause}; {advice}");
-    }
-    storage(path, operation, &io::Error::new(error.kind(), cause), needed, None)
+    storage(path, operation, error, needed, path.parent().and_then(free))
 }
 
 fn finished(path: &Path) -> Error {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::identity::{Identity, Kind};
-use super::segment::FORMAT;
+use super::segment::{FORMAT, free};
 use crate::error::stored::{MANIFEST, storage};
 use crate::error::{Changed, Error, ErrorKind};
 use crate::system::paths::sync_directory;
@@ -132,10 +132,13 @@ fn write(directory: &Path, manifest: &Value) -> Result<(), Error> {
     let (new, path) = (directory.join("manifest.json.new"), directory.join(MANIFEST));
     let mut text = serde_json::to_string_pretty(manifest).expect("values are always JSON");
     text.push('\n');
-    let written = File::create(&new)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .map_err(|error| storage(&new, "written", &error, Some(text.len() as u64), super::segment::free(directory)));
-    written?;
+    let failed = |operation| {
+        let (new, needed) = (&new, text.len() as u64);
+        move |error: io::Error| storage(new, operation, &error, Some(needed), free(directory))
+    };
+    let mut file = File::create(&new).map_err(failed("made"))?;
+    file.write_all(text.as_bytes()).map_err(failed("written"))?;
+    file.sync_all().map_err(failed("synced"))?;
     fs::rename(&new, &path)
         .and_then(|()| sync_directory(directory))
         .map_err(|error| storage(&path, "put in place", &error, None, None))

@@ -80,7 +80,7 @@ pub(crate) use open::Store;
 pub(crate) use scan::hash;
 pub(crate) use segment::free;
 #[cfg(feature = "array")]
-pub(crate) use segment::{FORMAT, Header, Medium, Supply};
+pub(crate) use segment::{Created, FORMAT, Header, Supply};
 #[cfg(any(test, feature = "array", feature = "parquet"))]
 pub(crate) use shape::Shape;
 pub(crate) use writer::{Settings, Writer};

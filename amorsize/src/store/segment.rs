@@ -114,10 +114,13 @@ impl Medium for File {
     }
 }
 
+/// A new segment: its number, its path, and the target to write to.
+pub(crate) type Created = (u32, PathBuf, Box<dyn Medium>);
+
 /// Makes new segments.
 pub(crate) trait Supply: Send {
-    /// A segment's number, its path, and the target to write to.
-    fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)>;
+    /// A new segment, or the path that could not be made.
+    fn create(&mut self) -> Result<Created, (PathBuf, io::Error)>;
 
     /// Makes sure that a power cut does not take the names of the segments.
     fn sync_names(&mut self) -> io::Result<()>;
@@ -131,7 +134,7 @@ pub(crate) trait Supply: Send {
     /// The bytes that there is room for, if the system tells.
     fn free(&self) -> Option<u64>;
 
-    /// The path to name if no segment could be made.
+    /// The directory, for errors that are not about a single segment.
     fn path(&self) -> &Path;
 }
 
@@ -157,24 +160,21 @@ impl Directory {
 }
 
 impl Supply for Directory {
-    fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)> {
+    fn create(&mut self) -> Result<Created, (PathBuf, io::Error)> {
         let segment = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(name(segment));
         // Only new ones: nothing is ever overwritten.
         match self.check().and_then(|()| File::options().write(true).create_new(true).open(&path)) {
             Ok(file) => Ok((segment, path, Box::new(file))),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let cause = format!(
-                    "the next segment would be `{}`, which exists; no run of this directory made it: move it away",
-                    name(segment)
-                );
-                Err(io::Error::new(error.kind(), cause))
+                let cause = "it exists, and no run of this directory made it; move it away";
+                Err((path, io::Error::new(error.kind(), cause)))
             }
             Err(error) => {
                 // The next try takes the same number: a gap would count as damage.
                 let next = segment.wrapping_add(1);
                 let _ = self.next.compare_exchange(next, segment, Ordering::Relaxed, Ordering::Relaxed);
-                Err(error)
+                Err((path, error))
             }
         }
     }
@@ -219,11 +219,9 @@ impl Segment {
     /// The bytes of the frame that closes a segment.
     pub(crate) const CLOSED_BY: u64 = HEAD as u64;
 
-    /// Makes a new segment with its header. If the header can't be written, the path comes with the
-    /// error.
+    /// Makes a new segment with its header.
     pub(crate) fn begin(supply: &mut dyn Supply, header: &Header) -> Result<Self, (PathBuf, io::Error)> {
-        let created = supply.create();
-        let (number, path, medium) = created.map_err(|error| (supply.path().to_owned(), error))?;
+        let (number, path, medium) = supply.create()?;
         let has_shape = !header.shape.is_empty();
         let bytes = header.bytes();
         let mut segment = Self { number, path, medium, bytes, dirty: true, has_shape };

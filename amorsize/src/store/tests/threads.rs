@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::segment::{Medium, Supply};
+use super::super::segment::{Created, Medium, Supply};
 use super::*;
 use crate::memory::budget::Ledger;
 use crate::system::sync::Clock;
@@ -51,11 +51,11 @@ impl Medium for Disk {
 }
 
 impl Supply for Disk {
-    fn create(&mut self) -> io::Result<(u32, PathBuf, Box<dyn Medium>)> {
+    fn create(&mut self) -> Result<Created, (PathBuf, io::Error)> {
         let mut asked = self.0.lock().unwrap();
         asked.segments += 1;
         if asked.fails_at_segment == Some(asked.segments - 1) {
-            return Err(io::ErrorKind::PermissionDenied.into());
+            return Err((format!("disk/{}", asked.segments).into(), io::ErrorKind::PermissionDenied.into()));
         }
         Ok((asked.segments, format!("disk/{}", asked.segments).into(), Box::new(self.clone())))
     }
