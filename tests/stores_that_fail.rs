@@ -290,6 +290,29 @@ fn a_file_with_the_name_of_the_next_segment_is_named() {
 }
 
 #[test]
+fn a_manifest_of_another_program_is_left_to_it() {
+    let (folder, calls) = (Folder::new("foreign-manifest"), Calls::default());
+    let (directory, path) = (folder.file("run"), folder.file("run").join("manifest.json"));
+    fs::create_dir(&directory).unwrap();
+    for foreign in ["{\"name\": \"app\", \"manifest_version\": 3}", "[1]", "", "name = app", "\u{1F4F7}"] {
+        fs::write(&path, foreign).unwrap();
+        let error = run(&directory, &calls).collect::<Vec<_>>().unwrap_err();
+        assert_eq!(kind_of(&error), io::ErrorKind::InvalidData);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "`{}` could not be read: amorsize has not written it, and it may belong to another program; use another \
+                 directory, or move this file away if nothing needs it",
+                path.display()
+            )
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), foreign);
+    }
+    fs::remove_file(&path).unwrap();
+    goes_on(&directory, &calls);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_run_leaves_a_directory_alone_that_has_taken_the_place_of_its_own() {
     let folder = Folder::new("taken");

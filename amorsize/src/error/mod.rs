@@ -172,8 +172,8 @@ pub enum ErrorKind {
         /// The time when the directory was begun, and the versions of amorsize and of the compiler
         /// that began it.
         begun: String,
-        /// The `version` that states that results are still the same, if only the function's code
-        /// has changed.
+        /// The `version` that states that results are still the same, if the function's code has
+        /// changed, or has its first version.
         same_version: Option<String>,
     },
     /// The input is not the one that the finished items came from. Everything before the difference

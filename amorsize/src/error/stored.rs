@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::ErrorKind;
+use super::{Changed, ErrorKind};
 use crate::units::ByteSize;
 
 /// The file that says which run the results of a directory belong to. Without it they are useless.
@@ -83,7 +83,15 @@ pub(super) fn tell(kind: &ErrorKind, f: &mut fmt::Formatter<'_>) -> fmt::Result 
         ),
         ErrorKind::CheckpointChanged { directory, what, was, is, begun, same_version } => {
             write!(f, "`{}` belongs to another run, which began {begun}: its {what} ", directory.display())?;
-            write!(f, "was {was} and is now {is}; go back to that, {DELETE}")?;
+            write!(f, "was {was} and is now {is}; go back to what it was")?;
+            // A type that can't be read is not shown, and may be a `Result`.
+            let may_be_result = |text: &str| text.contains("Result") || !text.starts_with('`');
+            if *what == Changed::Result && (may_be_result(was) || may_be_result(is)) {
+                f.write_str(
+                    " (`on_error` counts: `Each`, the default, keeps `Result`s, and the others keep their values)",
+                )?;
+            }
+            write!(f, ", {DELETE}")?;
             match same_version {
                 Some(version) => write!(f, "; if the results are the same, state `version = \"{version}\"`"),
                 None => Ok(()),
@@ -187,7 +195,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::error::{Changed, Error};
+    use crate::error::Error;
 
     fn text(kind: ErrorKind) -> String {
         Error::new(kind).to_string()
@@ -217,7 +225,7 @@ mod tests {
     fn what_changed_is_named_with_what_it_was_and_is() {
         const BEGUN: &str = "`runs/thumbs` belongs to another run, which began 2026-11-28 17:30 UTC with amorsize 0.1.0 and rustc \
                              1.95.0: its ";
-        let ways = format!("; go back to that, {DELETE}");
+        let ways = format!("; go back to what it was, {DELETE}");
         let shared = changed(Changed::Shared("width".into()), "hash 1", "hash 2", None);
         assert_eq!(shared.to_string(), format!("{BEGUN}shared parameter `width` was hash 1 and is now hash 2{ways}"));
         let code = changed(Changed::Function, "code 1", "code 2", Some("1".into()));
@@ -228,6 +236,17 @@ mod tests {
             )
         );
         assert!(code.is_changed() && code.item().is_none());
+    }
+
+    #[test]
+    fn another_policy_for_errors_is_named_where_it_may_have_changed_the_type() {
+        let text = |was: &str, is: &str| changed(Changed::Result, was, is, None).to_string();
+        const POLICY: &str = "; go back to what it was (`on_error` counts: `Each`, the default, keeps `Result`s, and the others \
+                              keep their values), use another directory";
+        assert!(text("`Result::Ok(u32)`", "`u32`").contains(POLICY));
+        assert!(text("`u32`", "`core::result::Result<u32, std::io::Error>`").contains(POLICY));
+        assert!(text("`u32`", "one that can't be read from its bytes (they end)").contains(POLICY));
+        assert!(text("`u32`", "`u64`").contains(" is now `u64`; go back to what it was, use another directory"));
     }
 
     #[test]

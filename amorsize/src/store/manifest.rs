@@ -43,14 +43,20 @@ pub(crate) fn begun_with_results(directory: &Path, has_segments: bool) -> Result
 /// The manifest; `None` if the directory has neither one nor segments.
 fn read(directory: &Path, has_segments: bool) -> Result<Option<Value>, Error> {
     let path = directory.join(MANIFEST);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !has_segments => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(&path, MISSING)),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(damaged(&path, "it is no text")),
         Err(error) => return Err(storage(&path, "read", &error, None, None)),
     };
-    serde_json::from_str(&text).map(Some).map_err(|error| damaged(&path, &error.to_string()))
+    // Damage that takes both of these leaves nothing of ours.
+    let text = String::from_utf8_lossy(&bytes);
+    if !has_segments && !text.contains("\"amorsize\"") && !text.contains("\"keeps\"") {
+        let cause = io::Error::new(io::ErrorKind::InvalidData, FOREIGN);
+        return Err(storage(&path, "read", &cause, None, None));
+    }
+    let Ok(text) = str::from_utf8(&bytes) else { return Err(damaged(&path, "it is no text")) };
+    serde_json::from_str(text).map(Some).map_err(|error| damaged(&path, &error.to_string()))
 }
 
 /// The date and the versions with which a directory was begun, unless it is of another run.
@@ -71,6 +77,9 @@ fn unless_changed(
 }
 
 const MISSING: &str = "it is missing, and there are results";
+
+const FOREIGN: &str = "amorsize has not written it, and it may belong to another program; use another directory, or move this \
+                       file away if nothing needs it";
 
 fn damaged(path: &Path, cause: &str) -> Error {
     Error::new(ErrorKind::Damaged { path: path.to_owned(), offset: 0, cause: cause.to_owned() })
@@ -202,7 +211,8 @@ fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference
         }),
         (was, is) => {
             let stated = |version: Option<&str>| version.map_or("not stated".to_owned(), quoted);
-            differs(Changed::Version, stated(was), stated(is))
+            let same_version = was.is_none().then(|| was_tokens.to_owned());
+            Some(Difference { what: Changed::Version, was: stated(was), is: stated(is), same_version })
         }
     };
 

@@ -214,14 +214,15 @@ fn a_version_stands_for_code_and_types() {
 fn the_version_that_a_refusal_offers_goes_on() {
     let scratch = Scratch::new();
     store(&scratch.run(), &[0..4]);
-    let other = Identity { tokens: 0x1235, ..identity(Kind::Checkpoint) };
-    let error = Store::open(&scratch.run(), &other).unwrap_err();
-    let ErrorKind::CheckpointChanged { same_version: Some(version), .. } = error.kind() else { panic!("{error}") };
-    let stated = Identity { version: Some(version.clone()), ..other };
-    assert_eq!(Store::open(&scratch.run(), &stated).unwrap().items(), 4);
     // A first version says nothing of results that exist already.
-    let first = Identity { version: Some("1".into()), ..stated };
-    assert_eq!(changed(&scratch.run(), &first).0, Changed::Version);
+    for (version, changed) in [(None, Changed::Function), (Some("1".into()), Changed::Version)] {
+        let other = Identity { tokens: 0x1235, version, ..identity(Kind::Checkpoint) };
+        let error = Store::open(&scratch.run(), &other).unwrap_err();
+        let ErrorKind::CheckpointChanged { what, same_version, .. } = error.kind() else { panic!("{error}") };
+        assert!(*what == changed && same_version.is_some(), "{error}");
+        let stated = Identity { version: same_version.clone(), ..other };
+        assert_eq!(Store::open(&scratch.run(), &stated).unwrap().items(), 4);
+    }
 }
 
 #[test]
