@@ -17,6 +17,11 @@ pub(super) fn write<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) -> Done 
     value.serialize(&mut Bytes::of(to))
 }
 
+/// Ends the text about a type that bytes can't hold, or give back.
+pub(super) const WITHOUT_NAMES: &str = "results are stored as bytes without names, which serde's `tag`, `untagged`, `flatten` \
+                                        and `skip_serializing_if` need, and types that hold any JSON, such as \
+                                        `serde_json::Value`; return a type without these, or the JSON as a `String`";
+
 /// The cause for which a value can't be written.
 #[derive(Debug)]
 #[expect(clippy::box_collection, reason = "as small as a pointer, since it is returned for each part of a value")]
@@ -25,7 +30,9 @@ pub(super) struct Refused(Box<String>);
 impl Refused {
     #[cold]
     fn unknown_length() -> Self {
-        ser::Error::custom("it does not tell the length of a sequence or a map")
+        ser::Error::custom(format_args!(
+            "it does not tell the length of a sequence or a map, as with `flatten`: {WITHOUT_NAMES}"
+        ))
     }
 }
 
@@ -395,7 +402,7 @@ macro_rules! fields {
             #[cold]
             fn skip_field(&mut self, key: &'static str) -> Done {
                 Err(ser::Error::custom(format_args!(
-                    "it leaves out its field `{key}`, as by `skip_serializing_if`, and so could not be read"
+                    "it leaves out its field `{key}`, as by `skip_serializing_if`, and so could not be read: {WITHOUT_NAMES}"
                 )))
             }
 

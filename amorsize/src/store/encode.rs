@@ -4,7 +4,7 @@ use postcard::Deserializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::bytes;
+use super::bytes::{self, WITHOUT_NAMES};
 
 /// Appends a result. After an error the bytes are as before.
 pub(crate) fn encode<R: Serialize + ?Sized>(result: &R, to: &mut Vec<u8>) -> Result<(), String> {
@@ -33,11 +33,7 @@ pub(crate) fn decode_whole<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, Strin
 
 /// The text about a type of results that can be written and not read.
 fn unreadable(cause: &str) -> String {
-    format!(
-        "its bytes can't be read back ({cause}): they have no names, as `untagged`, `flatten` and `skip_serializing_if` of serde \
-         need them, and types that hold any JSON, such as `serde_json::Value`; return a type without these, or the JSON as a \
-         `String`"
-    )
+    format!("its bytes can't be read back ({cause}): {WITHOUT_NAMES}")
 }
 
 /// The first result, and the bytes behind it.

@@ -232,7 +232,12 @@ fn what_can_t_be_written_leaves_the_bytes_as_they_were_and_says_why() {
         }
     }
     let cause = encode(&Endless, &mut Vec::new()).unwrap_err();
-    assert_eq!(cause, "it does not tell the length of a sequence or a map");
+    assert_eq!(
+        cause,
+        "it does not tell the length of a sequence or a map, as with `flatten`: results are stored as bytes without names, \
+         which serde's `tag`, `untagged`, `flatten` and `skip_serializing_if` need, and types that hold any JSON, such as \
+         `serde_json::Value`; return a type without these, or the JSON as a `String`"
+    );
 }
 
 #[test]
