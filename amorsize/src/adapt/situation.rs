@@ -16,6 +16,8 @@ pub(crate) struct Situation {
     pub(crate) warm: bool,
     /// Items that were taken from the input.
     pub(crate) taken: usize,
+    /// Those of them that panicked.
+    pub(crate) panicked: usize,
     /// Items that are left, if the input knows it.
     pub(crate) remaining: Option<usize>,
     pub(crate) batch_items: Option<usize>,

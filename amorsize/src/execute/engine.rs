@@ -386,6 +386,7 @@ impl Engine {
             threads_asked: self.options.threads.is_some(),
             warm,
             taken: self.books.next,
+            panicked: self.books.panics.count,
             remaining,
             batch_items: self.options.batch_items(),
             in_flight: self.options.in_flight,

@@ -25,7 +25,12 @@ impl Plan {
                 Some(_) => "the results in memory leave no room for another one",
                 None => "no item is left, or the results in memory leave no room for another one",
             };
-            format!("nothing was sampled: {why} behind {} that were done before or panicked", Counted::items(situation.taken))
+            let behind = match situation.panicked {
+                0 => Counted(situation.taken, "item that was done before", "items that were done before"),
+                all if all == situation.taken => Counted(all, "item that panicked", "items that panicked"),
+                _ => Counted(situation.taken, "item", "items that were done before or panicked"),
+            };
+            format!("nothing was sampled: {why} behind {behind}")
         } else if situation.threads == 1 && self.sizes.threads == 1 {
             format!("runs on the calling thread: {} thread is to be used", situation.threads)
         } else if situation.remaining == Some(0) {

@@ -22,6 +22,7 @@ pub(crate) fn situation(remaining: Option<usize>) -> Situation {
         threads_asked: false,
         warm: true,
         taken: 0,
+        panicked: 0,
         remaining,
         batch_items: None,
         in_flight: None,
@@ -51,6 +52,19 @@ fn long_work_takes_all_threads() {
     assert_eq!(plan.chunk_size(), 2);
     assert_eq!(plan.batch_size(), 80);
     assert!(codes(&plan).is_empty(), "{plan}");
+}
+
+#[test]
+fn a_plan_without_a_sample_says_what_is_before_it() {
+    for (taken, panicked, behind) in [
+        (100, 0, "100 items that were done before"),
+        (1, 0, "1 item that was done before"),
+        (3, 3, "3 items that panicked"),
+        (100, 3, "100 items that were done before or panicked"),
+    ] {
+        let plan = Plan::explained(&Learned::default(), &Situation { taken, panicked, ..situation(Some(0)) });
+        assert_eq!(plan.reasons()[0], format!("nothing was sampled: no item is left behind {behind}"));
+    }
 }
 
 pub(crate) fn used(seconds: f64, ran: f64, process_ran: f64) -> crate::system::thread_time::Use {
