@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Batched, OnPanic, TryError, process_in_batches};
+use amorsize::{Batched, ByteSize, ErrorKind, OnPanic, TryError, batched, process_in_batches};
 use folder::Folder;
 
 const ITEMS: u64 = 300;
@@ -24,6 +24,32 @@ type Run<'a> = Batched<Range<u64>, Outcome, Call<'a>>;
 /// Fails for some items, unless it must not.
 fn call(x: u64, fails: bool) -> Outcome {
     if fails && x % 97 == 53 { Err(format!("{x} fails")) } else { Ok("x".repeat(x as usize % 7)) }
+}
+
+/// Is of a known size, which is not that on disk.
+#[batched]
+fn wide(x: u64) -> Vec<u64> {
+    vec![x; 12_500]
+}
+
+#[test]
+fn restored_results_count_in_reports_and_in_what_is_expected() {
+    let folder = Folder::new("restored-bytes");
+    let run = || wide_batched(0..80).checkpoint(folder.file("run"));
+    let bytes = run().for_each_batch(|_| ()).unwrap().result_bytes();
+    for threads in [1, 3] {
+        let report = run().threads(threads).for_each_batch(|_| ()).unwrap();
+        assert_eq!((report.restored(), report.result_bytes()), (80, bytes));
+        assert_eq!(report.bytes_per_second(), bytes.as_u64() as f64 / report.seconds());
+        assert!(report.to_string().contains(&format!("\n{bytes} of results, at most ")), "{report}");
+
+        let error = run().threads(threads).max_memory("4MiB").collect::<Vec<_>>().unwrap_err();
+        let ErrorKind::OverBudget { held, needed, expected: Some(expected), .. } = error.kind() else {
+            panic!("{error}")
+        };
+        assert!(*expected >= *held && *expected >= bytes && *needed >= ByteSize::new(100_000), "{error}");
+        assert!(*expected < ByteSize::mib(16), "{error}");
+    }
 }
 
 fn errors_below(items: u64) -> usize {

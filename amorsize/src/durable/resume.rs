@@ -342,6 +342,13 @@ impl<T, R> Resume<T, R> {
         }
     }
 
+    /// The number of items that were pulled, and are left all the same: they have not been given on.
+    pub(crate) fn pulled(&self) -> usize {
+        let Some(kept) = &self.kept else { return 0 };
+        let compared = kept.begun.as_ref().map_or(0, |begun| begun.pulled);
+        (compared + kept.pulled.as_ref().map_or(0, |restored| restored.stored.items())) as usize
+    }
+
     /// The next items to skip without a look at them. Items that are done are compared first, as
     /// the hash of a whole run of them is.
     fn skipped(&self) -> usize {

@@ -16,6 +16,8 @@ pub(crate) struct Books {
     pub(crate) next: usize,
     /// The number of these items that need not run, because a store has them or they are skipped.
     pub(crate) passed: usize,
+    /// The bytes of the results that a store had.
+    pub(crate) restored_bytes: u64,
     /// The index of the first item of the input, which may be a part of another one.
     pub(crate) begins_at: usize,
     /// Chunks that ended, including stretches on the calling thread.
@@ -28,6 +30,11 @@ impl Books {
     /// Items that have run, with or without a result, and those that need not run.
     pub(crate) fn ended(&self) -> usize {
         self.learned.items + self.panics.count + self.passed
+    }
+
+    /// The bytes of all results so far.
+    pub(crate) fn result_bytes(&self) -> u64 {
+        self.learned.bytes + self.restored_bytes
     }
 
     /// Notes items that need not run. Those before the first one of the input count nowhere.

@@ -288,7 +288,7 @@ impl Control {
     pub(crate) fn counts(&self) -> Counts {
         let held = self.ledger.held().as_u64();
         let state = self.state();
-        Counts { done: state.books.ended(), running: state.running, held, result_bytes: state.books.learned.bytes }
+        Counts { done: state.books.ended(), running: state.running, held, result_bytes: state.books.result_bytes() }
     }
 
     /// The observer of the run.
@@ -375,6 +375,7 @@ impl Control {
         }
         match results {
             Some((mut chunk, bytes)) => {
+                state.books.restored_bytes += bytes;
                 chunk.results.credit = Credit::of_results(&self.ledger, items, bytes, 0);
                 state.finished.insert(start, chunk);
             }

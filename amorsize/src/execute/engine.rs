@@ -42,6 +42,7 @@ pub(super) struct Before {
     pub(super) learned: Learned,
     pub(super) chunks: usize,
     pub(super) panicked: usize,
+    pub(super) restored_bytes: u64,
     pub(super) beside_calls: f64,
     pub(super) elapsed: Duration,
 }

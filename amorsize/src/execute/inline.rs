@@ -240,6 +240,7 @@ impl Engine {
         self.books.pass_over(items, are_outside);
         let Some(mut results) = results else { return Flow::Continue };
         let bytes = line.work.bytes_of(&results, bytes, self.result_size);
+        self.books.restored_bytes += bytes;
         results.credit = Credit::of_results(&self.ledger, items, bytes, 0);
         line.hand_over_inlined(results, start)
     }

@@ -10,7 +10,7 @@ use crate::call::interrupts::{Interrupt, Interrupts};
 use crate::durable::Keeper;
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
-use crate::memory::budget::Ledger;
+use crate::memory::budget::{Counted, Ledger};
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
 
@@ -35,7 +35,14 @@ pub(super) fn over_budget(
     books: &Books,
     line: &mut Line<'_>,
 ) -> Error {
-    let Stuck { item, needed, waiting } = stuck;
+    let Stuck { item, mut needed, waiting } = stuck;
+    if books.learned.items == 0 {
+        // All that are held come from a store, and calls have told nothing of the next one.
+        let Counted { results, bytes } = ledger.results();
+        needed = needed.max(bytes / results.max(1) as u64);
+    }
+    // What is held may be more than the results.
+    let so_far = held.max(ByteSize::new(books.result_bytes()));
     let left = line.left_exactly().map(|left| left.saturating_add(waiting));
     Error::new(ErrorKind::OverBudget {
         item,
@@ -44,7 +51,7 @@ pub(super) fn over_budget(
         needed: ByteSize::new(needed),
         budget: ledger.budget(),
         allowed: ByteSize::new(ledger.limit()),
-        expected: left.map(|left| ByteSize::new(books.learned.bytes) + ByteSize::new(needed) * left as u64),
+        expected: left.map(|left| so_far + ByteSize::new(needed) * left as u64),
         measured_by,
     })
 }

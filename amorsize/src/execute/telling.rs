@@ -51,7 +51,7 @@ impl Engine {
         let (books, held) = (&self.books, self.ledger.held().as_u64());
         match &self.workers {
             Some(workers) => workers.control.counts(),
-            None => Counts { done: books.ended(), running: 1, held, result_bytes: books.learned.bytes },
+            None => Counts { done: books.ended(), running: 1, held, result_bytes: books.result_bytes() },
         }
     }
 

@@ -31,8 +31,15 @@ impl Engine {
             if let Some(extremes) = &mut books.extremes {
                 **extremes = Extremes::default();
             }
-            let (learned, chunks, panicked) = (books.learned.clone(), books.chunks, books.panics.count);
-            (Before { learned, chunks, panicked, beside_calls, elapsed }, books.panics.take_kept())
+            let before = Before {
+                learned: books.learned.clone(),
+                chunks: books.chunks,
+                panicked: books.panics.count,
+                restored_bytes: books.restored_bytes,
+                beside_calls,
+                elapsed,
+            };
+            (before, books.panics.take_kept())
         });
         if let Some(workers) = &self.workers {
             workers.control.begin_part();
@@ -51,12 +58,13 @@ impl Engine {
     /// recorded.
     pub(crate) fn totals(&mut self, handed_over: HandedOver) -> Totals {
         let HandedOver { sink_seconds, times, .. } = handed_over;
-        let (mut learned, extremes, mut chunks, mut panicked, panics) = self.with_books(|books| {
+        let (mut learned, extremes, mut chunks, mut panicked, mut restored_bytes, panics) = self.with_books(|books| {
             (
                 books.learned.clone(),
                 books.extremes.as_deref().copied(),
                 books.chunks,
                 books.panics.count,
+                books.restored_bytes,
                 books.panics.take_kept(),
             )
         });
@@ -65,6 +73,7 @@ impl Engine {
             learned = learned.since(&before.learned);
             chunks -= before.chunks;
             panicked -= before.panicked;
+            restored_bytes -= before.restored_bytes;
             beside_calls = (beside_calls - before.beside_calls).max(0.0);
         }
         let on_threads = match &self.workers {
@@ -112,6 +121,7 @@ impl Engine {
             last: timeline.moments.last().copied(),
             timeline: was_noted.then(|| Arc::new(timeline)),
             learned,
+            restored_bytes,
             peak: self.ledger.peak(),
             budget,
             max_memory: self.options.limit(),

@@ -172,7 +172,13 @@ impl<I: IntoIterator, R> Input for Source<I, R> {
     }
 
     fn size_hint(&mut self) -> (usize, Option<usize>) {
-        self.iterator().size_hint()
+        let hint = self.iterator().size_hint();
+        #[cfg(feature = "durable")]
+        if let Some(resume) = &self.resume {
+            let pulled = resume.pulled();
+            return (hint.0.saturating_add(pulled), hint.1.and_then(|most| most.checked_add(pulled)));
+        }
+        hint
     }
 
     fn chunk(&self) -> Box<RawChunk> {

@@ -85,7 +85,7 @@ impl Report {
         last.resident().map(|resident| resident - last.held())
     }
 
-    /// Mean bytes of a result.
+    /// Mean bytes of a result that a call gave.
     ///
     /// # Examples
     ///
@@ -146,7 +146,7 @@ impl Report {
         Certainty::of_working(*measured_by, || reads_resident.get().copied().unwrap_or_else(ask))
     }
 
-    /// The bytes of all results together.
+    /// The bytes of all results together, with those of restored items.
     ///
     /// # Examples
     ///
@@ -158,7 +158,7 @@ impl Report {
     /// ```
     #[must_use]
     pub fn result_bytes(&self) -> ByteSize {
-        ByteSize::new(self.totals.learned.bytes)
+        ByteSize::new(self.totals.learned.bytes + self.totals.restored_bytes)
     }
 
     /// The means by which the bytes of results were measured.

@@ -459,10 +459,10 @@ impl Report {
         return 0;
     }
 
-    /// Bytes of results per second, over the whole run.
+    /// Bytes of results per second, over the whole run. Those that were restored count.
     #[must_use]
     pub fn bytes_per_second(&self) -> f64 {
-        self.per_second(self.totals.learned.bytes as f64)
+        self.per_second(self.result_bytes().as_f64())
     }
 
     fn per_second(&self, amount: f64) -> f64 {

@@ -18,6 +18,8 @@ use crate::units::measured_by::MeasuredBy;
 pub(crate) struct Totals {
     pub(crate) name: Option<&'static str>,
     pub(crate) learned: Learned,
+    /// The bytes of the results that a store had.
+    pub(crate) restored_bytes: u64,
     pub(crate) peak: ByteSize,
     /// The budget; a run that is too short to need one leaves it open.
     pub(crate) budget: OnceLock<ByteSize>,
@@ -81,6 +83,7 @@ impl Totals {
         Self {
             name: None,
             learned: Learned::default(),
+            restored_bytes: 0,
             peak: ByteSize::ZERO,
             budget: OnceLock::new(),
             max_memory: MaxMemory::default(),
@@ -117,6 +120,7 @@ impl Totals {
     pub(crate) fn and(self, next: Self) -> Self {
         Self {
             learned: self.learned.and(&next.learned),
+            restored_bytes: self.restored_bytes + next.restored_bytes,
             peak: self.peak.max(next.peak),
             seconds: self.seconds + next.seconds,
             threads: self.threads.max(next.threads),

@@ -203,6 +203,11 @@ impl Stored {
         self.range.len()
     }
 
+    /// The number of results that are not decoded.
+    pub(crate) fn items(&self) -> u32 {
+        self.items
+    }
+
     /// True if all results were taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.items == 0
