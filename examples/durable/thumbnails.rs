@@ -38,8 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = resize_batched(paths).journal(output.join("journal")).try_for_each_batch(
         |batch| -> Result<(), Box<dyn Error>> {
             for (index, photo) in batch.indices().zip(batch) {
-                // The batch that was here when the process was killed comes again, and is written
-                // again.
+                // After a kill, the batch that was here and those of the last 100 ms come again,
+                // and are written again.
                 photo.save(output.join(format!("{index}.jpg")))?;
             }
             Ok(())

@@ -25,8 +25,8 @@ impl Report {
         self.kept.restored
     }
 
-    /// The number of frames that were found damaged when the directory was opened. Their items were
-    /// run again.
+    /// The number of frames of the directory that were found damaged, by this call or an earlier
+    /// one. Their items are run again once; the count stays in the calls after that.
     ///
     /// # Examples
     ///

@@ -75,7 +75,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// changed](crate::Error::is_changed). Items are told apart by their `Hash`, or by
     /// [`key`](Self::key): so a path that is an item stands for its name, not for what the file
     /// holds. The input must come in the same order; a directory or a hash map must be sorted
-    /// first.
+    /// first. Closures are told apart by the function that they are in and by their version: give
+    /// two closures in one function directories of their own.
     ///
     /// Results must be `Serialize` and `DeserializeOwned`; with [`on_error`](Self::on_error),
     /// called before this, only the values in them, so an `io::Error` need not be. They are stored
@@ -120,8 +121,11 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// is called.
     ///
     /// It is for sinks that store results themselves, so nothing is asked of the results' type. An
-    /// item is done when the sink has returned from its batch; a batch that the sink had when the
-    /// process was killed is handed over again. Terminals without a sink refuse it.
+    /// item is done when the sink has returned from its batch, which is written within about 100
+    /// ms. After a kill the sink gets two things again: the batch that it had, and those from which
+    /// it returned in that time; after a power cut, those of the last second. A
+    /// [`Sink`](crate::sink::Sink) with places first goes back before them. Terminals without a
+    /// sink refuse a journal.
     ///
     /// The directory belongs to one run, and items are told apart, as with
     /// [`checkpoint`](Self::checkpoint).
@@ -168,7 +172,8 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Without it they stay valid while the tokens of the function's signature and body are the
     /// same. Tokens don't show a change in what the body calls or in a dependency, and do show a
     /// renamed variable. A closure has none, and so needs a version, which covers what it captures
-    /// too. `env!("CARGO_PKG_VERSION")` is one.
+    /// too. `env!("CARGO_PKG_VERSION")` is one. Two closures in one function have the same name:
+    /// with the same version and directory, one takes the results of the other.
     ///
     /// If the tokens have changed and results are still the same, state the hash in the error as
     /// the first version.

@@ -379,6 +379,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Runs the items when the values are asked for, and gives each as soon as it is ready, with
     /// the index of its item.
     ///
+    /// With a checkpoint, the results of an earlier process come first, in input order, up to the
+    /// first item that has none. From there on they come among the new ones, as these are ready.
+    ///
     /// # Panics
     ///
     /// At an error of the run, see [`IntoIter`].

@@ -228,7 +228,9 @@ pub trait Sink<R> {
     /// is found early. By default it does nothing.
     ///
     /// It is called again when a run goes on with the same sink, and then must keep what the sink
-    /// has stored. If a sink must go back to a place, [`go_back`](Self::go_back) is called instead.
+    /// has stored. If a sink must go back to a place, [`go_back`](Self::go_back) is called instead:
+    /// with a journal, always in a later process, once a sink with [places](Self::place) has got a
+    /// batch.
     ///
     /// # Errors
     ///
@@ -327,7 +329,8 @@ pub trait Sink<R> {
     /// In a run with a [`journal`](crate::Batched::journal) it is called when the sink has begun,
     /// and after each batch. A sink with places must tell one the first time, such as 0: the run
     /// takes a sink that tells none then for one without places, whose results are stored as soon
-    /// as `batch` returns. The run keeps 16 bytes, within its budget, for each item since the last
+    /// as `batch` returns. That first place is on disk before the sink gets a batch, and a later one
+    /// within about 100 ms. The run keeps 16 bytes, within its budget, for each item since the last
     /// place: a sink that tells none for long leaves less room for results.
     ///
     /// # Examples
@@ -352,7 +355,8 @@ pub trait Sink<R> {
 
     /// Goes back to a [place](Self::place): everything stored behind it is dropped, and the next
     /// batch follows it. Called instead of [`begin`](Self::begin), also on a sink of a later
-    /// process.
+    /// process: with the last place that is on disk, or, if the first process ended before that,
+    /// with the place that the sink told when it began.
     ///
     /// # Errors
     ///
