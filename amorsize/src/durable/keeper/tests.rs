@@ -84,10 +84,11 @@ fn a_keeper_that_is_dropped_while_bytes_are_given_back_waits_for_its_writer() {
     let keeper = scratch.keeper(Kind::Checkpoint, &ledger);
     note(&keeper, 2);
     keeper.keep(|_| false, |encoded: &mut Encoded, item, result: &u64| Some(encoded.push(item, result)), 0, &[1, 2]);
-    clock.pass(Duration::from_secs(1));
     let segment = scratch.0.join("000001.amz");
-    // The header comes first, and then the frame with the results.
+    // The header comes first, and then the frame with the results. The thread may begin to wait for
+    // the clock at any time.
     while std::fs::metadata(&segment).map_or(0, |file| file.len()) < 100 {
+        clock.pass(Duration::from_secs(1));
         std::thread::yield_now();
     }
     let dropper = std::thread::spawn(move || drop(keeper));
