@@ -1,8 +1,9 @@
 //! The budget holds, by each means of measuring results. Each program that tests a means has its
 //! own global allocator, and these tests as a module.
 
-use std::hint::black_box;
+use std::hint::{self, black_box};
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use amorsize::{Batched, ByteSize, batched};
 use proptest::prelude::*;
@@ -176,6 +177,60 @@ fn a_collect_that_does_not_fit_stops_within_it() {
         assert!(text.contains("of 2.00 MiB") && text.contains("for_each_batch"), "{text}");
     });
     assert!(peak <= (2 << 20) + 2 * 10_000 + OWN_BYTES, "{peak}");
+}
+
+/// Takes some time, so that the run may go on threads.
+#[batched]
+fn capacity(item: Vec<u8>, time: Duration) -> usize {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        hint::spin_loop();
+    }
+    item.capacity()
+}
+
+/// The inputs alone would fill the budget. Nothing writes to what they own, so that they come
+/// quickly, and many could be taken at a time.
+fn check_inputs(budget: usize, sizes: &[usize]) {
+    let _alone = alone();
+    let largest = sizes.iter().copied().max().unwrap_or(0);
+    let most = budget + largest + OWN_BYTES;
+    let expected = sizes.iter().sum::<usize>();
+    for (threads, micros) in [(1, 0), (1, 20), (3, 5)] {
+        let run = |sizes: &[usize]| {
+            let items = Vec::from(sizes).into_iter().map(Vec::with_capacity);
+            let run = capacity_batched(items, Duration::from_micros(micros)).threads(threads);
+            run.max_memory(ByteSize::new(budget as u64))
+        };
+        // The pool's own memory does not count as the run's.
+        run(&[1; 5_000]).for_each_batch(|_| ()).unwrap();
+
+        let mut handed_over = 0;
+        let peak = peak_of(|| {
+            let report = run(sizes).for_each_batch(|batch| handed_over += batch.iter().sum::<usize>()).unwrap();
+            let reported = report.peak_bytes().as_u64() as usize;
+            assert!((largest..most).contains(&reported), "{threads} threads: {report}");
+        });
+        assert_eq!(handed_over, expected);
+        assert!(peak <= most, "for_each_batch, {threads} threads: {peak} of {most}");
+
+        let peak = peak_of(|| assert_eq!(run(sizes).collect::<Vec<_>>().unwrap().iter().sum::<usize>(), expected));
+        assert!(peak <= most, "collect, {threads} threads: {peak} of {most}");
+    }
+}
+
+#[test]
+fn bursts_of_large_inputs_do_not_break_it() {
+    for (budget, large) in [(256 << 20, 20 << 20), (4 << 20, 1 << 20), (1 << 20, 1 << 20)] {
+        check_inputs(budget, &(0..7_500).map(|i| if i % 500 < 450 { 100 } else { large }).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn nor_do_inputs_that_are_small_at_first() {
+    for budget in [64 << 20, 256 << 20] {
+        check_inputs(budget, &(0..160).map(|i| if i < 100 { 1 << 10 } else { 10 << 20 }).collect::<Vec<_>>());
+    }
 }
 
 type Frame = [u8; 64 << 10];

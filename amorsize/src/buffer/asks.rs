@@ -83,6 +83,9 @@ pub(crate) struct Asks {
     held: f64,
     /// Seconds of the last fill, if it was timed.
     pub(crate) seconds: f64,
+    /// The bytes that the items of the next fill may have, if they can be measured. The last one
+    /// may exceed them.
+    pub(crate) fitting: u64,
     fill: Option<Fill>,
     independence: Independence,
     /// The time for which the last ask was put off.

@@ -19,6 +19,8 @@ pub(crate) struct RawChunk {
     pub(crate) results: Results,
     /// The mean bytes that a waiting item was seen to own, if its type can't tell them.
     pub(crate) item_heap: u64,
+    /// The bytes that the items own, measured as they came. It counts items that have run, too.
+    pub(crate) heap: Option<u64>,
     /// True if the code that tells an item's bytes panicked.
     pub(crate) is_unmeasurable: bool,
     /// The number of results before the first one that was to be tried again, if the run ended
@@ -39,8 +41,17 @@ impl RawChunk {
     }
 
     fn of(items: Seq, results: Results) -> Self {
-        let (measured, clock) = (Heap::default(), Clock::default());
-        Self { items, results, item_heap: 0, is_unmeasurable: false, cut_at: None, measured, clock, scratch: None }
+        Self {
+            items,
+            results,
+            item_heap: 0,
+            heap: None,
+            is_unmeasurable: false,
+            cut_at: None,
+            measured: Heap::default(),
+            clock: Clock::default(),
+            scratch: None,
+        }
     }
 
     /// The number of waiting items.
@@ -84,6 +95,11 @@ impl RawChunk {
         if of_parts.iter().any(Option::is_some) { Some(0) } else { cut }
     }
 
+    /// The bytes that the items hold, if they were measured as they came.
+    pub(crate) fn input_bytes(&self) -> Option<u64> {
+        Some(self.heap?.saturating_add(self.items.kind().bytes(self.items.len()) as u64))
+    }
+
     /// The bytes of the buffer for waiting items.
     pub(crate) fn item_buffer(&self) -> usize {
         self.items.bytes()
@@ -93,8 +109,8 @@ impl RawChunk {
     /// others.
     pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
         let results = self.results.split_room(keep);
-        let (item_heap, is_unmeasurable) = (self.item_heap, self.is_unmeasurable);
-        Box::new(Self { item_heap, is_unmeasurable, ..Self::of(self.items.split_off(keep), results) })
+        let Self { item_heap, heap, is_unmeasurable, .. } = *self;
+        Box::new(Self { item_heap, heap, is_unmeasurable, ..Self::of(self.items.split_off(keep), results) })
     }
 }
 

@@ -47,9 +47,13 @@ pub(crate) use chunk::{Clock, Part, RawChunk, Scratch};
 pub(crate) use collection::{Collection, Collector};
 pub(crate) use results::Results;
 
+use std::mem::needs_drop;
+use std::slice;
+
 use self::asks::Asks;
 use crate::buffer::asks::Way;
 use crate::memory::credit::Credit;
+use crate::memory::measure::HeapOf;
 use block::{Key, keys};
 use seq::Seq;
 
@@ -95,19 +99,43 @@ impl<T, R> Types<T, R> {
 
     /// Takes up to `most` items from `input` into a chunk without items, as far as `asks` allows.
     /// True if the input has ended: only `None` says that, not its `size_hint`.
+    ///
+    /// If `heap` tells what items own, each is measured as it comes. No further one is taken once
+    /// they have more bytes than fit.
     pub(crate) fn fill(
         self,
         chunk: &mut RawChunk,
         input: &mut impl Iterator<Item = T>,
         most: usize,
+        heap: Option<HeapOf<T>>,
         (asks, way): (&mut Asks, Way),
     ) -> bool {
         let most = chunk.prepare_items(most, input.size_hint().1);
         let mut goal = asks.begin(most, way).min(most);
         loop {
-            let has_ended = chunk.items.fill(self.items, input, goal - chunk.items.len());
+            let (count, mut fits) = (goal - chunk.items.len(), true);
+            // Items that need no drop own nothing: for them the other loop isn't even compiled.
+            let has_ended = if const { needs_drop::<T>() }
+                && let Some(heap) = heap
+            {
+                let RawChunk { items, heap: all, is_unmeasurable, .. } = &mut *chunk;
+                let all = all.get_or_insert(0);
+                let mut bytes = all.saturating_add(items.kind().bytes(items.len()) as u64);
+                items.fill_while(self.items, input, count, |item| {
+                    // It stays true if the user's code that tells the bytes panics.
+                    *is_unmeasurable = true;
+                    let owned = heap(slice::from_ref(item)).sum;
+                    *is_unmeasurable = false;
+                    *all = all.saturating_add(owned);
+                    bytes = bytes.saturating_add(owned + size_of::<T>() as u64);
+                    fits = bytes <= asks.fitting;
+                    fits
+                })
+            } else {
+                chunk.items.fill(self.items, input, count)
+            };
             match asks.look(chunk.items.len(), most, way) {
-                Some(next) if !has_ended => goal = next.min(most),
+                Some(next) if !has_ended && fits => goal = next.min(most),
                 _ => {
                     asks.end();
                     return has_ended;

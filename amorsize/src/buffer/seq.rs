@@ -231,6 +231,28 @@ impl Seq {
         false
     }
 
+    /// Does the same, up to the first value for which `goes_on` gives false. That value is added,
+    /// too, and so is one for which `goes_on` panics.
+    pub(super) fn fill_while<V>(
+        &mut self,
+        key: Key<V>,
+        input: &mut impl Iterator<Item = V>,
+        count: usize,
+        mut goes_on: impl FnMut(&V) -> bool,
+    ) -> bool {
+        let (places, to) = self.part(key, Part::Behind, count);
+        let mut filled = Counted { count: *to, out: to };
+        for place in places {
+            let Some(value) = input.next() else { return true };
+            let value = place.write(value);
+            filled.count += 1;
+            if !goes_on(value) {
+                break;
+            }
+        }
+        false
+    }
+
     /// Takes `count` values out from the front, and adds the results of `function` for them to
     /// `others`, which have room for that.
     ///

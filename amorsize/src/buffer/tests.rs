@@ -3,6 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::*;
+use crate::memory::measure::Heap;
 
 /// A fill is not cut short, even on a busy machine.
 const AT_ONCE: Way = Way::Inline { timed: false };
@@ -12,7 +13,7 @@ type Both = Types<Value, Value>;
 
 fn filled(types: Both, values: &[Value]) -> Box<RawChunk> {
     let mut chunk = types.chunk();
-    types.fill(&mut chunk, &mut values.iter().cloned(), values.len(), (&mut Asks::at_once(), AT_ONCE));
+    types.fill(&mut chunk, &mut values.iter().cloned(), values.len(), None, (&mut Asks::at_once(), AT_ONCE));
     chunk
 }
 
@@ -61,7 +62,7 @@ fn a_buffer_is_filled_again() {
     let types = Types::<u32, u32>::new();
     let mut chunk = types.chunk();
     for round in 0..3u32 {
-        types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5, (&mut Asks::at_once(), AT_ONCE));
+        types.fill(&mut chunk, &mut (0..100).map(|i| i + round), 5, None, (&mut Asks::at_once(), AT_ONCE));
         chunk.results.ensure(5);
         types.quota(&mut chunk, 5).run(|item| item);
         assert_eq!(types.into_vec(chunk.results.take()), (round..round + 5).collect::<Vec<_>>());
@@ -210,12 +211,66 @@ fn an_input_that_panics_keeps_what_it_gave() {
     let mut chunk = types.chunk();
     let mut input = mine.iter().map(|value| if **value == 7 { panic!("seven") } else { Arc::clone(value) });
     assert!(
-        catch_unwind(AssertUnwindSafe(|| types.fill(&mut chunk, &mut input, 10, (&mut Asks::at_once(), AT_ONCE))))
-            .is_err()
+        catch_unwind(AssertUnwindSafe(|| types.fill(
+            &mut chunk,
+            &mut input,
+            10,
+            None,
+            (&mut Asks::at_once(), AT_ONCE)
+        )))
+        .is_err()
     );
     assert_eq!(chunk.items(), 7);
     drop(chunk);
     assert!(all_dropped_but_mine(&mine));
+}
+
+/// Takes up to ten of `values` into a chunk. `fitting` bytes fit.
+fn filled_within(
+    values: &[Vec<u8>],
+    fitting: u64,
+    heap: HeapOf<Vec<u8>>,
+) -> (Box<RawChunk>, std::thread::Result<bool>) {
+    let types = Types::<Vec<u8>, ()>::new();
+    let (mut chunk, mut asks) = (types.chunk(), Asks::at_once());
+    asks.fitting = fitting;
+    let mut input = values.iter().cloned();
+    let fill = || types.fill(&mut chunk, &mut input, 10, Some(heap), (&mut asks, AT_ONCE));
+    let has_ended = catch_unwind(AssertUnwindSafe(fill));
+    assert_eq!(types.first_items_of(&chunk, chunk.items()), &values[..chunk.items()]);
+    assert_eq!(input.len(), values.len() - chunk.items());
+    (chunk, has_ended)
+}
+
+#[test]
+fn no_item_is_taken_after_one_that_does_not_fit() {
+    let values: Vec<_> = [10, 10, 1000, 10].map(|bytes| vec![0; bytes]).into();
+    let heap: HeapOf<Vec<u8>> = |values| Heap::of(values, Vec::len);
+    let own = size_of::<Vec<u8>>() as u64;
+    // At least one, in any case.
+    for (fitting, expected) in [
+        (0, (1, 10)),
+        (10 + own, (2, 20)),
+        (20 + 2 * own, (3, 1020)),
+        (1019 + 3 * own, (3, 1020)),
+        (1020 + 3 * own, (4, 1030)),
+    ] {
+        let (chunk, has_ended) = filled_within(&values, fitting, heap);
+        assert_eq!((chunk.items(), chunk.heap.unwrap()), expected, "{fitting}");
+        assert!(!has_ended.unwrap());
+        assert_eq!(chunk.input_bytes(), Some(expected.1 + own * expected.0 as u64));
+        assert!(!chunk.is_unmeasurable);
+    }
+}
+
+#[test]
+fn an_item_that_cannot_be_measured_is_in_the_chunk() {
+    let values: Vec<_> = [10, 20, 7, 10].map(|bytes| vec![0; bytes]).into();
+    let heap: HeapOf<Vec<u8>> =
+        |values| Heap::of(values, |value| if value.len() == 7 { panic!("seven") } else { value.len() });
+    let (chunk, has_ended) = filled_within(&values, u64::MAX, heap);
+    assert!(has_ended.is_err() && chunk.is_unmeasurable);
+    assert_eq!((chunk.items(), chunk.heap), (3, Some(30)));
 }
 
 #[test]
@@ -236,7 +291,7 @@ fn no_more_is_run_than_waits_or_has_room() {
 fn a_buffer_of_other_types_is_refused() {
     let (strings, numbers) = (Types::<String, String>::new(), Types::<u64, u64>::new());
     let mut chunk = numbers.chunk();
-    numbers.fill(&mut chunk, &mut (0..3), 3, (&mut Asks::at_once(), AT_ONCE));
+    numbers.fill(&mut chunk, &mut (0..3), 3, None, (&mut Asks::at_once(), AT_ONCE));
     let refused = |body: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(body)).is_err());
     refused(&mut || assert!(strings.first_items_of(&chunk, chunk.items())[0].is_empty()));
     refused(&mut || drop(strings.into_vec(numbers.in_buffer(vec![1]))));
@@ -247,7 +302,7 @@ fn a_buffer_of_other_types_is_refused() {
     refused(&mut || drop(strings.into_vec(numbers.collector().room_for(1).unwrap().into_results())));
     refused(&mut || {
         let asks = &mut Asks::at_once();
-        strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1, (asks, AT_ONCE));
+        strings.fill(&mut chunk, &mut std::iter::once(String::new()), 1, None, (asks, AT_ONCE));
     });
     refused(&mut || add(&mut strings.collector().room_for(1).unwrap(), numbers.in_buffer(Vec::new())));
     refused(&mut || add(&mut strings.collector().room_for(0).unwrap(), numbers.in_buffer(vec![1, 2])));
@@ -330,7 +385,7 @@ fn values_without_a_size_are_collected_behind_a_stretch_that_ended_early() {
     let mut all = types.collector().room_for(6).unwrap();
     for count in [2, 4] {
         let mut chunk = types.chunk();
-        types.fill(&mut chunk, &mut (0..4), 4, (&mut Asks::at_once(), AT_ONCE));
+        types.fill(&mut chunk, &mut (0..4), 4, None, (&mut Asks::at_once(), AT_ONCE));
         chunk.results = all.place(4);
         types.quota(&mut chunk, count).run(|_| ());
         add(&mut all, chunk.results.take());
@@ -458,7 +513,7 @@ fn fill_together<R: Send + PartialEq>(count: usize, sizes: &[usize], result: fn(
     }
     let fill = |(mut room, items): (Results, Range<usize>)| {
         let mut chunk = types.chunk();
-        types.fill(&mut chunk, &mut items.clone(), items.len(), (&mut Asks::at_once(), AT_ONCE));
+        types.fill(&mut chunk, &mut items.clone(), items.len(), None, (&mut Asks::at_once(), AT_ONCE));
         // As in a chunk that is started a second time.
         room.ensure(items.len() / 2);
         chunk.results = room;
@@ -504,7 +559,7 @@ fn a_large_collection_lies_in_one_allocation_of_its_size() {
     for part in 0..3 {
         let mut chunk = types.chunk();
         let items = (part * count as u64 / 3..(part + 1) * count as u64 / 3).collect::<Vec<_>>();
-        types.fill(&mut chunk, &mut items.iter().copied(), items.len(), (&mut Asks::at_once(), AT_ONCE));
+        types.fill(&mut chunk, &mut items.iter().copied(), items.len(), None, (&mut Asks::at_once(), AT_ONCE));
         chunk.results = all.place(items.len());
         types.quota(&mut chunk, items.len()).run(|item| !item);
         add(&mut all, chunk.results.take());
@@ -524,7 +579,7 @@ fn impossible_room_is_refused() {
 fn values_of_no_size_are_counted() {
     let types = Types::<(), ()>::new();
     let mut chunk = types.chunk();
-    types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5, (&mut Asks::at_once(), AT_ONCE));
+    types.fill(&mut chunk, &mut std::iter::repeat_n((), 5), 5, None, (&mut Asks::at_once(), AT_ONCE));
     let mut all = types.collector().room_for(5).unwrap();
     chunk.results = all.place(5);
     types.quota(&mut chunk, 5).run(|()| ());

@@ -78,6 +78,8 @@ pub(crate) struct Facts {
     pub(crate) results_own: bool,
     /// True if items may own something that their type doesn't tell.
     pub(crate) items_are_opaque: bool,
+    /// True if the type of items tells the bytes that they own, in case they can own anything.
+    pub(crate) knows_items: bool,
 }
 
 /// The function of a run, its shared parameters, and its types: all that is compiled for each
@@ -207,6 +209,7 @@ impl<T: Send, R: Send, C> Shared<T, R, C> {
             knows_results: measure.1.heap.is_some(),
             results_own: const { needs_drop::<R>() },
             items_are_opaque: matches!(measure.0.by, MeasuredBy::Resident),
+            knows_items: measure.0.heap.is_some(),
         };
         Self {
             context,

@@ -14,6 +14,7 @@ use crate::buffer::{RawChunk, Types};
 use crate::error::Error;
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
+use crate::memory::measure::HeapOf;
 use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store, Stored, Writer};
 
 /// The number of items that are passed over between two checks of whether to go on. A check takes
@@ -181,6 +182,7 @@ impl<T, R> Resume<T, R> {
         chunk: &mut RawChunk,
         iterator: &mut impl Iterator<Item = T>,
         most: usize,
+        heap: Option<HeapOf<T>>,
         how: (&mut Asks, Way),
     ) -> bool {
         if let Some(payload) = self.panic.take() {
@@ -190,7 +192,7 @@ impl<T, R> Resume<T, R> {
             return false;
         }
         let Some(kept) = &mut self.kept else {
-            return types.fill(chunk, iterator, most, how);
+            return types.fill(chunk, iterator, most, heap, how);
         };
         let most = match kept.store.next_done(self.next as u64) {
             Some(done) => most.min((done.first as usize).saturating_sub(self.next)),
@@ -221,7 +223,7 @@ impl<T, R> Resume<T, R> {
             panic.is_none()
         };
         let mut seen = Seen { iterator, look: hash, goes_on: true };
-        let ended = catch_unwind(AssertUnwindSafe(|| types.fill(chunk, &mut seen, most, how)));
+        let ended = catch_unwind(AssertUnwindSafe(|| types.fill(chunk, &mut seen, most, heap, how)));
         let goes_on = seen.goes_on;
         let items = chunk.items();
         hashes.truncate(items);

@@ -188,7 +188,7 @@ impl Conductor<'_> {
                     continue;
                 }
                 if stuck {
-                    if line.outlet.collected() > Some(0) && !self.control.state().has_room_for_a_result() {
+                    if line.outlet.collected() > Some(0) && !self.control.state().will_have_room_for_a_result() {
                         if line.work.waits_for_store() {
                             continue;
                         }

@@ -258,7 +258,7 @@ impl Engine {
         timed: bool,
         measured: bool,
     ) -> (Inlined, Option<Instant>, Flow) {
-        let (mut done, mut results) = line.inline(count, self.ledger.free(), timed, measured);
+        let (mut done, mut results) = line.inline(count, timed, measured);
         let fills_batch = !timed && line.outlet.hands_over() && line.outlet.wanted() <= count;
         let handed_over = fills_batch.then(sync::now);
         line.work.keep(self.books.next, &results, (done.is_lost.into(), done.cut_at));
@@ -317,9 +317,10 @@ impl Engine {
             if alone::fills_memory(&self.books.learned) { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
         // Items that can't be measured, by the time that earlier ones took: the allocator should
         // use memory again that is still in a cache. 6,000 items of 1 MiB took 4.6 s in stretches
-        // of seven. They lie beside the results, which are counted.
+        // of seven. They lie beside the results, which are counted. Other items have their own size
+        // at least.
         let inputs = BATCH_BYTES.min(self.ledger.budget().as_u64() / INPUTS_PART);
-        let fitting = usize::try_from(inputs / self.item_bound.max(1));
+        let fitting = usize::try_from(inputs / self.item_bound.max(self.item_size as u64).max(1));
         // All results of a stretch are handed over before the next check for an interrupt.
         let handed_over = (HANDED_SECONDS / self.books.learned.handling.max(1e-10)) as usize;
         let most = most.min(fitting.unwrap_or(usize::MAX)).min(handed_over).max(1);

@@ -29,6 +29,16 @@ pub(crate) struct Held {
     input: Credit,
 }
 
+/// Splits off the credit of the last `rest` of the `all` items that `input` is for.
+fn input_of_rest(chunk: &RawChunk, input: &mut Credit, rest: usize, all: usize) -> Credit {
+    // Any item can be the one that owns most of what was measured. So it stays taken to the end.
+    let bytes = match chunk.heap {
+        Some(_) if rest > 0 => input.bytes(),
+        _ => (input.bytes() as f64 * rest as f64 / all as f64) as u64,
+    };
+    input.split(0, bytes)
+}
+
 /// A chunk that was started and is not booked yet. Code that panics before it is booked loses the
 /// chunk, and drops its credit. This books it as ended, or the run would wait for it forever.
 pub(crate) struct Started<'a> {
@@ -123,11 +133,9 @@ impl Control {
         let (_, Waiting { mut chunk, mut input }) = state.waiting.pop_first()?;
         state.queued -= all;
         if items < all {
-            let bytes = (input.bytes() as f64 * items as f64 / all as f64) as u64;
-            let own = input.split(0, bytes);
-            state.waiting.insert(start + items, Waiting { chunk: chunk.split_off(items), input });
+            let rest = input_of_rest(&chunk, &mut input, all - items, all);
+            state.waiting.insert(start + items, Waiting { chunk: chunk.split_off(items), input: rest });
             state.queued += all - items;
-            input = own;
         }
         let input_bytes = input.bytes();
         state.running += 1;
@@ -271,8 +279,7 @@ impl Control {
             state.settle_stray(&mut outcome, grant.credit, &self.forks);
         }
         let lost = outcome.lost;
-        let rest_bytes = (grant.input_bytes as f64 * rest_items as f64 / grant.items as f64) as u64;
-        let rest_input = input.split(0, rest_bytes);
+        let rest_input = input_of_rest(&chunk, &mut input, rest_items, grant.items);
         // The bytes of the results stay taken until they are handed over.
         chunk.results.credit = calls.settle(done, outcome.stretch.bytes);
         state.inputs = state.inputs.saturating_sub(input.bytes());
@@ -373,6 +380,7 @@ impl Control {
 mod tests {
     use super::*;
     use crate::adapt::tuner::ThreadLimits;
+    use crate::buffer::Types;
     use crate::buffer::asks::Way;
     use crate::call::{Body, Function, Quota, Shared};
     use crate::execute::line::Stock;
@@ -394,7 +402,7 @@ mod tests {
         let shared = Shared::new((), function, (owns_nothing, owns_nothing));
         let tools = Tools::new(ledger.clone(), false);
         let work = tools.work(&shared as &dyn Function);
-        let mut input = Source::new(0..20_u64, shared.types);
+        let mut input = Source::new(0..20_u64, shared.types, None);
         for panics_after_calls in [false, true] {
             let mut chunk = input.chunk();
             input.fill(&mut chunk, 10, Way::Worker, &mut Stock::default().asks);
@@ -420,5 +428,19 @@ mod tests {
             assert_eq!(control.state().queued, 0);
             assert_eq!(ledger.held(), ByteSize::ZERO);
         }
+    }
+
+    #[test]
+    fn items_that_wait_keep_all_credit_of_measured_ones() {
+        let ledger = Ledger::new(ByteSize::mib(1));
+        let mut chunk = Types::<String, ()>::new().chunk();
+        for (heap, of_last) in [(None, 100), (Some(760), 1000)] {
+            chunk.heap = heap;
+            let mut input = Credit::take(&ledger, 1000);
+            assert_eq!(input_of_rest(&chunk, &mut input, 0, 10).bytes(), 0);
+            assert_eq!(input_of_rest(&chunk, &mut input, 1, 10).bytes(), of_last);
+            assert_eq!(input.bytes(), 1000 - of_last);
+        }
+        assert_eq!(ledger.held(), ByteSize::ZERO);
     }
 }

@@ -13,7 +13,9 @@ use crate::adapt::learned::Stretch;
 use crate::buffer::asks::Asks;
 use crate::buffer::{RawChunk, Results};
 use crate::error::failure::Payload;
+use crate::memory::credit::Credit;
 use crate::memory::tracking::{self, Frame};
+use crate::memory::working::INPUTS_PART;
 use crate::system::sync::now;
 use crate::system::thread_time::{Measuring, Use};
 
@@ -128,7 +130,7 @@ impl Line<'_> {
         }
         let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
         let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
-        chunk.is_unmeasurable = false;
+        (chunk.heap, chunk.is_unmeasurable) = (None, false);
         if !self.stock.ended {
             match catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, way))) {
                 // An iterator that returned `None` is not asked again, as it need not be fused.
@@ -145,6 +147,9 @@ impl Line<'_> {
 
     fn fill(&mut self, chunk: &mut RawChunk, count: usize, way: Way) -> bool {
         let asks = &mut self.stock.asks;
+        if self.work.facts.knows_items {
+            asks.fitting = self.work.tools.ledger.free() / INPUTS_PART;
+        }
         if !self.work.tools.tracks {
             return self.input.fill(chunk, count, way, asks);
         }
@@ -185,15 +190,19 @@ impl Line<'_> {
         }
     }
 
-    /// Pulls up to `count` items, and calls the function for them until the results own more than
-    /// `allowance` bytes. `timed` asks for the seconds of the calls alone. `measured` asks for the
-    /// use of the thread's time. The caller has to [`accept`](Outlet::accept) the results.
-    pub(crate) fn inline(&mut self, count: usize, allowance: u64, timed: bool, measured: bool) -> (Inlined, Results) {
+    /// Pulls up to `count` items, and calls the function for them until the results own more bytes
+    /// than are free beside the items. `timed` asks for the seconds of the calls alone. `measured`
+    /// asks for the use of the thread's time. The caller has to [`accept`](Outlet::accept) the
+    /// results.
+    pub(crate) fn inline(&mut self, count: usize, timed: bool, measured: bool) -> (Inlined, Results) {
         self.stock.asks.seconds = 0.0;
         let mut chunk = self.take(count, Way::Inline { timed });
         let count = chunk.items().min(count);
         self.place(&mut chunk, count);
         chunk.results.ensure(count);
+        let ledger = &self.work.tools.ledger;
+        let input = chunk.input_bytes().map(|bytes| Credit::take(ledger, bytes));
+        let allowance = ledger.free();
         let mut done = Inlined { asked: self.stock.asks.seconds, ..Inlined::default() };
         let waiting = chunk.items();
         let mut measuring = None;
@@ -244,6 +253,8 @@ impl Line<'_> {
         done.stretch.items = results.len();
         done.is_lost = waiting - chunk.items() > results.len();
         done.cut_at = work.cut_of(&mut chunk);
+        // The results, which may own now what the items did, take credit next.
+        drop(input);
         self.stock.hold(chunk);
         (done, results)
     }

@@ -363,7 +363,7 @@ fn run_to_the_end(case: Case) {
     }
     threads.extend(token.map(|token| thread::spawn(move || token.cancel())));
     let types = scene.shared.types;
-    let mut source = Source::new(0..case.items, types);
+    let mut source = Source::new(0..case.items, types, None);
     let mut stock = Stock::default();
     let (batch, enough) = (case.batch, case.enough);
     let mut outlet = Batched { types, batch, enough, open: Vec::new(), held: Credit::NONE, seen: Vec::new() };

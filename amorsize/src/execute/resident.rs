@@ -123,6 +123,13 @@ impl State {
         self.expected() + self.books.learned.measured_working() <= self.ledger.free()
     }
 
+    /// True if the budget will have that room once the items that wait have run, and have results.
+    pub(super) fn will_have_room_for_a_result(&self) -> bool {
+        let beside = self.ledger.held().as_u64().saturating_sub(self.inputs);
+        let results = self.expected().saturating_mul(self.queued as u64 + 1);
+        results.saturating_add(self.books.learned.measured_working()).saturating_add(beside) <= self.ledger.limit()
+    }
+
     /// Bytes of a result that only the process's growth tells. Never more than a call can write in
     /// its time.
     pub(super) fn bytes_of_a_result(&self, grown: u64) -> Option<f64> {

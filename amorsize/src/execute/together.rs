@@ -70,7 +70,11 @@ impl Engine {
         control.state().each = Some(Vec::new());
         let ran = catch_unwind(AssertUnwindSafe(|| {
             threads.scope(&WorkerJob { kind: ThreadKind::Pool, control, work }, None, false, &mut |start| {
-                for _ in 0..count {
+                for taken in 0..count {
+                    // The items that wait may have taken what is free.
+                    if taken > 0 && work.tools.ledger.free() == 0 {
+                        break;
+                    }
                     if let Some((chunk, heap)) = line.pull(1) {
                         control.enqueue(chunk, heap, 0.0);
                     }
@@ -153,7 +157,8 @@ mod tests {
                 resume_unwind(Box::new("as planned"));
             }
         });
-        let (mut input, mut stock, mut outlet) = (Source::new(input, shared.types), Stock::default(), Kept::default());
+        let (mut input, mut stock, mut outlet) =
+            (Source::new(input, shared.types, None), Stock::default(), Kept::default());
         let work = tools.work(&shared as &dyn Function);
         let mut line = Line { input: &mut input, stock: &mut stock, work, outlet: &mut outlet, is_stopped: false };
         assert!(matches!(engine.make_plan(&mut line, 5), Err(Ended::Panic(_))));

@@ -123,6 +123,9 @@ impl Work<'_> {
 
     /// The bytes that the waiting items of a chunk own beside their own size.
     pub(crate) fn items_heap(&self, chunk: &RawChunk) -> u64 {
+        if let Some(heap) = chunk.heap {
+            return heap;
+        }
         let count = chunk.items();
         let known = if chunk.is_unmeasurable { None } else { self.function.items_heap(chunk, count) };
         known.unwrap_or(chunk.item_heap * count as u64)

@@ -13,6 +13,7 @@ use crate::durable::Resume;
 use crate::error::Error;
 #[cfg(feature = "durable")]
 use crate::memory::credit::Credit;
+use crate::memory::measure::HeapOf;
 #[cfg(feature = "durable")]
 use crate::spill::OnDisk;
 #[cfg(feature = "durable")]
@@ -48,6 +49,8 @@ pub(crate) struct Source<I: IntoIterator, R> {
     input: Option<I>,
     iterator: Option<I::IntoIter>,
     types: Types<I::Item, R>,
+    /// Tells what items own, if their type does.
+    heap: Option<HeapOf<I::Item>>,
     /// Only if items can be done, or are skipped.
     #[cfg(feature = "durable")]
     resume: Option<Box<Resume<I::Item, R>>>,
@@ -67,11 +70,12 @@ struct SpillReader<R> {
 pub(crate) type ReadSpilled<R> = fn(&OnDisk, usize, &mut Reading) -> Result<Vec<R>, Error>;
 
 impl<I: IntoIterator, R> Source<I, R> {
-    pub(crate) fn new(input: I, types: Types<I::Item, R>) -> Self {
+    pub(crate) fn new(input: I, types: Types<I::Item, R>, heap: Option<HeapOf<I::Item>>) -> Self {
         Self {
             input: Some(input),
             iterator: None,
             types,
+            heap,
             #[cfg(feature = "durable")]
             resume: None,
             #[cfg(feature = "durable")]
@@ -115,6 +119,7 @@ impl<I: IntoIterator, R> Source<I, R> {
             input: self.input,
             iterator: self.iterator,
             types,
+            heap: self.heap,
             #[cfg(feature = "durable")]
             resume: None,
             #[cfg(feature = "durable")]
@@ -149,12 +154,12 @@ fn tells_the_truth(iterator: &str) -> bool {
 
 impl<I: IntoIterator, R> Input for Source<I, R> {
     fn fill(&mut self, chunk: &mut RawChunk, most: usize, way: Way, asks: &mut Asks) -> bool {
-        let types = self.types;
+        let (types, heap) = (self.types, self.heap);
         #[cfg(feature = "durable")]
         if let Some(resume) = &mut self.resume {
-            return resume.fill(types, chunk, begun(&mut self.input, &mut self.iterator), most, (asks, way));
+            return resume.fill(types, chunk, begun(&mut self.input, &mut self.iterator), most, heap, (asks, way));
         }
-        types.fill(chunk, self.iterator(), most, (asks, way))
+        types.fill(chunk, self.iterator(), most, heap, (asks, way))
     }
 
     #[cfg(feature = "durable")]

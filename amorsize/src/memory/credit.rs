@@ -9,7 +9,8 @@
 //! | results | settled, by measurement | `Results` | they are handed over |
 //! | what idle workers allocated | `State::look_at_stray` | `State` | chunks answer for it |
 //!
-//! A stretch on the calling thread takes credit for its results when it has made them.
+//! A stretch on the calling thread takes credit for its items while they run, if they can be
+//! measured, and for its results when it has made them.
 //!
 //! No code gives credit back by hand: code that drops results, by an error or a panic too, drops
 //! their credit with them.

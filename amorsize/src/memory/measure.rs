@@ -28,9 +28,12 @@ pub struct Measure<T> {
     /// Returns the bytes that values own on the heap; `None` if they own none or the type can't
     /// tell. The function takes many values, not one, so that the loop is compiled only for types
     /// that are measured.
-    pub(crate) heap: Option<fn(&[T]) -> Heap>,
+    pub(crate) heap: Option<HeapOf<T>>,
     pub(crate) by: MeasuredBy,
 }
+
+/// Tells the bytes that values own on the heap.
+pub(crate) type HeapOf<T> = fn(&[T]) -> Heap;
 
 /// A type, for code that doesn't name it.
 #[derive(Clone, Copy, Debug)]

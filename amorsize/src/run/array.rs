@@ -195,7 +195,7 @@ impl<T, R, C> Runs<T, R, C> {
         P::Failed: Into<Box<dyn StdError + Send + Sync>>,
     {
         let Self { shared, core, as_function, durable } = self;
-        let source = Source::new(share, shared.types);
+        let source = Source::new(share, shared.types, shared.measure.0.heap);
         let mut run = Batched::<_, _, _, P>::of_parts(source, shared, as_function, core);
         let number = task.map_or(0, |(_, task)| task.task);
         let kept = task.map_or(Ok(()), |(_, task)| {

@@ -118,7 +118,7 @@ impl<I: IntoIterator, R, C> Batched<I, R, C> {
         let core = Core::new(options, measure.0.facts(), measure.1.facts());
         let shared = Shared::new(shared, Body::Function(kernel), measure);
         Self {
-            source: Source::new(items, shared.types),
+            source: Source::new(items, shared.types, shared.measure.0.heap),
             shared,
             as_function: as_function::<I::Item, R, C>,
             core,
