@@ -91,8 +91,11 @@ fn run<'a>(call: impl Fn(usize) -> String + Sync + 'a, directory: &Path) -> Run<
     process_in_batches(call, 0..ITEMS).version(1).max_memory("256KiB").checkpoint(directory)
 }
 
-/// Terminals that may follow, with the values that they give.
-const TERMINALS: [fn(Run<'_>) -> Result<Vec<String>, Error>; 4] = [
+/// A terminal with the values that it gives.
+type Terminal = fn(Run<'_>) -> Result<Vec<String>, Error>;
+
+/// Terminals that may follow.
+const TERMINALS: [Terminal; 4] = [
     |mut run| run.spill().map(|spilled| spilled.into_iter().map(Result::unwrap).collect()),
     |run| run.max_memory("1GiB").collect(),
     |mut run| {
