@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use amorsize::on_error::Skip;
 use amorsize::{
     BatchTime, ByteSize, DeepSize, MemorySource, Report, Warning, batched, process_in_batches, with_memory_source,
 };
@@ -249,4 +250,13 @@ fn items_without_a_value_are_not_told_as_left() {
     let report = process_in_batches(even, 0..7).flatten().for_each_batch(|_| ()).unwrap();
     assert_eq!(report.items(), 4);
     assert!(!report.to_string().contains("not handed over"), "{report}");
+}
+
+#[test]
+fn texts_of_errors_are_kept_up_to_a_few_kibibytes() {
+    let fail = |item: usize| if item == 1 { Err::<(), _>("\u{e4}".repeat(1 << 20)) } else { Err("short".into()) };
+    let report = process_in_batches(fail, 0..2).on_error(Skip).for_each_batch(|_| ()).unwrap();
+    assert_eq!(report.failures()[0].to_string(), "item 0 failed: short");
+    let text = report.failures()[1].to_string();
+    assert!(text.len() < 5_000 && text.ends_with("\u{e4} ... (2097152 bytes)"), "{} bytes", text.len());
 }

@@ -472,8 +472,8 @@ impl Keeper {
         places.furthest = place.or(places.furthest);
     }
 
-    /// Notes the place of a sink that has begun, if it has places. It is on disk before the sink gets
-    /// results: a process that is killed then goes back to it.
+    /// Notes the place of a sink that has begun, if it has places. It is on disk before the sink
+    /// gets results: a process that is killed then goes back to it.
     ///
     /// # Errors
     ///

@@ -203,9 +203,9 @@ impl Report {
     }
 
     /// The first failures by input order, up to [`MOST_FAILURES`](Self::MOST_FAILURES), each with
-    /// its item's index and its error as a text of up to 4 KiB. Only [`Skip`](crate::on_error::Skip) fills it:
-    /// with [`Collect`](crate::on_error::Collect) the [`Outcome`](crate::Outcome) has all failures,
-    /// with the errors themselves.
+    /// its item's index and its error as a text of up to 4 KiB. Only
+    /// [`Skip`](crate::on_error::Skip) fills it: with [`Collect`](crate::on_error::Collect) the
+    /// [`Outcome`](crate::Outcome) has all failures, with the errors themselves.
     ///
     /// # Examples
     ///
