@@ -3,9 +3,8 @@
 use serde::Serialize;
 
 use super::encode::encode;
-use super::frame::Run;
+use super::frame::{FRAME, Run};
 use super::identity::ItemsHash;
-use super::pen::FRAME;
 use super::shape::Shapes;
 
 /// The results of consecutive items, encoded by the worker that has them.

@@ -13,6 +13,9 @@ use twox_hash::XxHash3_64;
 pub(crate) const MAGIC: [u8; 4] = *b"amf\x01";
 /// The bytes of a head before its runs.
 pub(crate) const HEAD: usize = 44;
+/// A frame closes at this number of bytes. Smaller frames make reading slower; larger ones lose
+/// more by damage.
+pub(super) const FRAME: u64 = 1 << 20;
 /// The bytes of a run in a head.
 pub(crate) const RUN: usize = 28;
 /// The place of a head's hash in the head.

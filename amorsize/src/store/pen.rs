@@ -4,16 +4,13 @@ use std::io;
 use std::path::Path;
 
 use super::encoded::Encoded;
-use super::frame::{DONE, END, Head, LZ4, PLACE, Press, RUN, Run, Spot, VOID};
+use super::frame::{DONE, END, FRAME, Head, LZ4, PLACE, Press, RUN, Run, Spot, VOID};
 use super::identity::ItemsHash;
 use super::segment::{Header, Segment, Supply};
 use super::shape::{LOOKED_AT, Shape};
 use crate::error::Error;
 use crate::error::stored::{over_max_disk, storage};
 
-/// A frame closes at this number of bytes. Smaller frames make reading slower; larger ones lose
-/// more by damage.
-pub(super) const FRAME: u64 = 1 << 20;
 /// A frame closes at this number of runs, which then take as many bytes as its results.
 pub(super) const RUNS: usize = FRAME as usize / RUN;
 

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::frame::{RUN, Run, Spot};
+use super::frame::{FRAME, RUN, Run, Spot};
 use super::identity::ItemsHash;
-use super::pen::{Entry, FRAME, Pen, RUNS};
+use super::pen::{Entry, Pen, RUNS};
 use super::segment::Supply;
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
