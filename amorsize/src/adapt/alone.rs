@@ -1,14 +1,15 @@
 //! Decides if the calling thread alone is faster than threads. It can be, with calls that do little
-//! but fill memory.
+//! but allocate memory or fill it.
 //!
 //! A thread that drops its own results gets the same memory again, which is in its cache and needs
 //! no new pages. Results that cross from thread to thread come from more memory, and from caches
 //! that are further away: filling 1 MiB took 12 us alone, and 20 to 80 us on two threads (`cargo
-//! bench --bench peers -- large`). The allocator, the sink and the machine decide, so the run tries
-//! it. First it hands over a few results one by one. Then it goes on threads and watches their
-//! pace. If they are slower, it goes back to the calling thread, compares, and stays there as long
-//! as that is better. If the first few results come faster than the threads can write to memory at
-//! all, threads are tried later only.
+//! bench --bench peers -- large`). Where a result is many small allocations, the thread that frees
+//! them waits for the locks of those that allocate (rows `json` and `words`). The allocator, the
+//! sink and the machine decide, so the run tries it. First it hands over a few results one by one.
+//! Then it goes on threads and watches their pace. If they are slower, it goes back to the calling
+//! thread, compares, and stays there as long as that is better. If the first few results come
+//! faster than the threads can write to memory at all, threads are tried later only.
 
 use super::learned::Learned;
 use super::sizes::{CHUNK_SECONDS, FRESH_BYTE};
@@ -19,15 +20,24 @@ use crate::system::page_faults::PAGE;
 /// is a single one. From this size on (`M_TRIM_THRESHOLD`) glibc gives free memory at the end of
 /// its heap back to the system, and asks for it again for the next results.
 const AT_ONCE: u64 = 128 << 10;
+/// Limits the seconds of the calls whose results are handed over together: the fewer results are
+/// there, the more of their memory the allocator has at hand for the next ones. Handing over takes
+/// some 0.5 us. 300,000 parsed documents of 8 us took 3.8 s where only `AT_ONCE` bounded them, and
+/// 3.4 s with this; 2,000,000 lines of words 2.3 s and 1.9 s (with 3 us 2.5 s; `cargo bench
+/// --bench peers -- json words`).
+const AT_ONCE_SECONDS: f64 = 10e-6;
 /// From this size of a block on, in bytes, glibc gives its memory back to the system whenever it is
 /// freed (`DEFAULT_MMAP_THRESHOLD_MAX`).
 const GIVEN_BACK: u64 = 32 << 20;
 /// Calls that spend less than this part of their time on filling fresh memory gain more by threads
 /// than the memory costs them.
 pub(crate) const FILLING_PART: f64 = 0.25;
-/// Stretches to learn the pace from: one frees the sample's results, one makes the allocator keep
-/// their memory, and one counts.
-const STRETCHES: u32 = 3;
+/// The pace is learned in as many parts: one frees the sample's results, one makes the allocator
+/// keep their memory, and one more shows that it is used again. The fastest one counts.
+const PARTS: u32 = 3;
+/// The least seconds of such a part: some tens of short calls, as the allocator makes some of them
+/// wait, and all parts together take less than a chunk.
+const PART_SECONDS: f64 = CHUNK_SECONDS / 10.0;
 /// Seconds per byte of results that another thread takes: they leave the cache of their own thread.
 /// It is the speed at which a core writes to buffers that are there already and fit no cache, by
 /// the row `large` of the bench `peers`: 23 GB/s for each of two cores (AMD EPYC). Others write 10
@@ -113,8 +123,7 @@ pub(crate) struct Alone {
 enum Trial {
     #[default]
     Undecided,
-    /// The pace is known after `left` more stretches. It is compared with that of `threads`
-    /// threads.
+    /// The pace is known after `left` more parts. It is compared with that of `threads` threads.
     Learning {
         left: u32,
         before: Done,
@@ -137,17 +146,22 @@ pub(crate) fn filling_part(learned: &Learned) -> f64 {
     learned.expected_bytes() as f64 * FRESH_BYTE / learned.recent_seconds()
 }
 
-/// True if calls take not much longer than writing their results into fresh memory, and the results
-/// have a size at which memory is reused.
-///
-/// Smaller results fill less than a page: their memory comes from what the allocator has already.
-pub(crate) fn fills_memory(learned: &Learned) -> bool {
-    (PAGE..GIVEN_BACK).contains(&learned.expected_bytes()) && filling_part(learned) >= FILLING_PART
+/// True if it has to be found out whether the calling thread alone is faster: calls take not much
+/// longer than writing their results into fresh memory, or are so short that finding out takes no
+/// longer than a chunk. Results of `own` bytes that own nothing come from no allocator, and fill a
+/// page only if they are as large.
+pub(crate) fn may_be_faster(learned: &Learned, own: usize) -> bool {
+    let bytes = learned.expected_bytes();
+    let is_short = f64::from(PARTS) * learned.recent_seconds() <= CHUNK_SECONDS;
+    let is_filling = bytes >= PAGE && filling_part(learned) >= FILLING_PART;
+    (bytes > own as u64 || bytes >= PAGE) && bytes < GIVEN_BACK && (is_short || is_filling)
 }
 
 /// Items to hand over together, so that their memory is reused.
 pub(crate) fn items_at_once(learned: &Learned) -> usize {
-    usize::try_from(AT_ONCE / learned.expected_bytes().max(1)).unwrap_or(usize::MAX).max(1)
+    let by_bytes = usize::try_from(AT_ONCE / learned.expected_bytes().max(1)).unwrap_or(usize::MAX);
+    let by_seconds = (AT_ONCE_SECONDS / learned.recent_seconds()) as usize;
+    by_bytes.min(by_seconds).max(1)
 }
 
 impl Alone {
@@ -162,13 +176,13 @@ impl Alone {
     }
 
     /// Begins to learn the pace of the calling thread, if that matters to a run that should go on
-    /// `threads` threads now.
-    pub(crate) fn begin(&mut self, learned: &Learned, threads: usize, done: Done) -> Next {
-        if !matches!(self.trial, Trial::Undecided) || !fills_memory(learned) {
+    /// `threads` threads now. A result has `own` bytes beside those that it owns.
+    pub(crate) fn begin(&mut self, learned: &Learned, own: usize, threads: usize, done: Done) -> Next {
+        if !matches!(self.trial, Trial::Undecided) || !may_be_faster(learned, own) {
             self.trial = Trial::OnThreads;
             return Next::Threads;
         }
-        self.trial = Trial::Learning { left: STRETCHES, before: done, threads };
+        self.trial = Trial::Learning { left: PARTS, before: done, threads };
         Next::Alone
     }
 
@@ -177,12 +191,19 @@ impl Alone {
         match &mut self.trial {
             Trial::Undecided | Trial::OnThreads => {}
             Trial::Learning { left, before, threads } => {
+                let part = done.since(*before);
+                if part.seconds < PART_SECONDS {
+                    return Next::Alone;
+                }
+                // Other programs disturb the fastest part least. If it was too fast to last, the
+                // comparison after the threads shows that.
+                let pace = part.pace().min(self.pace.unwrap_or(f64::INFINITY));
+                self.pace = Some(pace).filter(|pace| pace.is_finite());
                 *left -= 1;
                 if *left > 0 {
                     *before = done;
                     return Next::Alone;
                 }
-                self.pace = Some(done.since(*before).pace()).filter(|pace| pace.is_finite());
                 let best_of_threads = SHARED_BYTE / *threads as f64;
                 if self.pace.is_some_and(|pace| VARIES * pace <= best_of_threads) {
                     return self.stay(done);
@@ -236,9 +257,9 @@ pub(crate) struct ThreadsPace {
 
 impl ThreadsPace {
     /// The threads' seconds per byte, if they were slower than the calling thread.
-    pub(crate) fn is_slower(&mut self, done: Done, learned: &Learned) -> Option<f64> {
+    pub(crate) fn is_slower(&mut self, done: Done, learned: &Learned, own: usize) -> Option<f64> {
         let pace = self.window.passed(done).map(Done::pace).filter(|pace| pace.is_finite())?;
-        (pace > VARIES * self.alone && fills_memory(learned)).then_some(pace)
+        (pace > VARIES * self.alone && may_be_faster(learned, own)).then_some(pace)
     }
 }
 
@@ -282,38 +303,51 @@ mod tests {
     }
 
     #[test]
-    fn only_calls_that_fill_memory_are_tried() {
-        assert!(fills_memory(&learned(0.5e-3, MIB)));
-        assert!(fills_memory(&learned(12e-6, MIB)));
-        assert!(!fills_memory(&learned(3e-3, MIB)));
-        assert!(!fills_memory(&learned(10e-9, 8)));
-        assert!(!fills_memory(&learned(0.1, 64 * MIB)));
-        assert_eq!([64 << 10, 16 << 10, 4 * MIB].map(|bytes| items_at_once(&learned(1.0, bytes))), [2, 8, 1]);
+    fn calls_that_fill_memory_are_tried_and_short_ones_whose_results_own_some() {
+        let are_tried = |seconds, bytes| may_be_faster(&learned(seconds, bytes), 24);
+        assert!(are_tried(0.5e-3, MIB) && are_tried(12e-6, MIB) && are_tried(8e-3, 16 * MIB));
+        // A parsed document, and a line of words.
+        assert!(are_tried(40e-6, 9000) && are_tried(0.5e-6, 430));
+        assert!(!are_tried(3e-3, MIB) && !are_tried(3e-3, 9000) && !are_tried(0.1, 64 * MIB));
+        assert!(!are_tried(10e-9, 24) && !are_tried(0.1e-3, 24));
         let mut alone = Alone::default();
-        assert_eq!(alone.begin(&learned(3e-3, MIB), 2, Done::default()), Next::Threads);
+        assert_eq!(alone.begin(&learned(3e-3, MIB), 24, 2, Done::default()), Next::Threads);
         assert!(alone.watch().is_none() && !alone.is_at_it());
     }
 
     #[test]
-    fn the_pace_is_that_of_the_last_stretch() {
+    fn few_results_are_there_at_a_time() {
+        let at_once = |seconds, bytes| items_at_once(&learned(seconds, bytes));
+        assert_eq!([64 << 10, 16 << 10, 4 * MIB].map(|bytes| at_once(0.1e-6, bytes)), [2, 8, 1]);
+        assert_eq!([20e-6, 3e-6, 0.5e-6].map(|seconds| at_once(seconds, 430)), [1, 3, 20]);
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_fastest_part() {
         let mut caller = Caller::new();
-        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 4, caller.done), Next::Alone);
-        for (seconds, next) in [(0.5e-3, Next::Alone), (0.4e-3, Next::Alone), (12e-6, Next::Threads)] {
-            caller.done.seconds += seconds;
-            caller.done.bytes += MIB;
-            assert_eq!(caller.alone.after_stretch(caller.done), next);
+        let begin = |caller: &mut Caller| caller.alone.begin(&learned(0.5e-3, MIB), 24, 4, caller.done);
+        assert_eq!(begin(&mut caller), Next::Alone);
+        for (seconds, stretches, last) in
+            [(0.5e-3, 1, Next::Alone), (12e-6, 17, Next::Alone), (41e-6, 5, Next::Threads)]
+        {
+            for left in (0..stretches).rev() {
+                caller.done.seconds += seconds;
+                caller.done.bytes += MIB;
+                let next = if left > 0 { Next::Alone } else { last };
+                assert_eq!(caller.alone.after_stretch(caller.done), next);
+            }
         }
         let pace = caller.alone.watch().unwrap().alone;
         assert!((pace * MIB as f64 - 12e-6).abs() < 1e-9);
         // One trial is enough.
-        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 4, caller.done), Next::Threads);
+        assert_eq!(begin(&mut caller), Next::Threads);
     }
 
     #[test]
     fn threads_are_tried_later_where_they_can_hardly_be_faster() {
         // Two threads write less than 1 MiB in 12 us; four may write more.
         let mut caller = Caller::new();
-        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 2, caller.done), Next::Alone);
+        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 24, 2, caller.done), Next::Alone);
         let alone = caller.goes_on(12e-6, MIB, 1_000_000) as f64 * 12e-6;
         assert!((alone - 0.2).abs() < 5e-3, "{alone}");
         assert_eq!(caller.alone.watch().unwrap().window.longer, 1.0);
@@ -325,17 +359,17 @@ mod tests {
         let learned = learned(80e-6, MIB);
         let at = |milliseconds: u64, bytes| Done { seconds: milliseconds as f64 / 1e3, bytes };
         let mut slow = alone.watch().unwrap();
-        assert_eq!(slow.is_slower(at(0, 0), &learned), None);
-        assert_eq!(slow.is_slower(at(2, 10 * MIB), &learned), None);
-        assert_eq!(slow.is_slower(at(5, 80 * MIB), &learned), None);
-        let pace = slow.is_slower(at(7, 135 * MIB), &learned).unwrap();
+        assert_eq!(slow.is_slower(at(0, 0), &learned, 24), None);
+        assert_eq!(slow.is_slower(at(2, 10 * MIB), &learned, 24), None);
+        assert_eq!(slow.is_slower(at(5, 80 * MIB), &learned, 24), None);
+        let pace = slow.is_slower(at(7, 135 * MIB), &learned, 24).unwrap();
         assert!((pace * MIB as f64 - 40e-6).abs() < 1e-9);
 
         let mut without = alone.watch().unwrap();
-        assert_eq!([0, 2, 7, 12].map(|time| without.is_slower(at(time, 0), &learned)), [None; 4]);
+        assert_eq!([0, 2, 7, 12].map(|time| without.is_slower(at(time, 0), &learned, 24)), [None; 4]);
 
         let mut fast = alone.watch().unwrap();
-        let seen = [0, 2, 7, 12, 17].map(|time| fast.is_slower(at(time, 90 * MIB * time), &learned));
+        let seen = [0, 2, 7, 12, 17].map(|time| fast.is_slower(at(time, 90 * MIB * time), &learned, 24));
         assert_eq!(seen, [None; 5]);
     }
 

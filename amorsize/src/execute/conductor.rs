@@ -294,7 +294,7 @@ impl Conductor<'_> {
         let Some(pace) = self.pace.as_mut().filter(|_| self.slower.is_none()) else { return };
         let state = self.control.state();
         let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.books.learned.bytes };
-        *self.slower = pace.is_slower(done, &state.books.learned);
+        *self.slower = pace.is_slower(done, &state.books.learned, state.situation.result_size);
         drop(state);
         if self.slower.is_some() {
             self.control.end_input();

@@ -273,8 +273,9 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
             Seconds(report.seconds_per_item()),
         ),
         Bottleneck::CallingThread if report.was_faster_alone() => {
-            "the calls do little but fill memory, and it did that faster than threads, having their results' memory \
-             back sooner; work done on a result within the function is spread over threads"
+            "the calls do little but allocate and fill memory, and it did that faster than threads, having their \
+             results' memory back sooner; work done on a result within the function is spread over threads, and an \
+             allocator made for threads may make them faster (guide: allocators)"
                 .into()
         }
         Bottleneck::CallingThread if report.items() > 1 && per_item >= report.budget() => format!(
