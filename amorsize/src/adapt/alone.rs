@@ -15,6 +15,7 @@ use super::learned::Learned;
 use super::sizes::{CHUNK_SECONDS, FRESH_BYTE};
 use super::waits::{VARIES, WINDOW};
 use crate::system::page_faults::PAGE;
+use crate::units::measured_by::MeasuredBy;
 
 /// Limits the bytes of results that the calling thread makes before it hands them over, unless it
 /// is a single one. From this size on (`M_TRIM_THRESHOLD`) glibc gives free memory at the end of
@@ -47,22 +48,28 @@ const SHARED_BYTE: f64 = 0.04e-9;
 /// became better. Then twice as long.
 const STAY_SECONDS: f64 = 0.2;
 
-/// The work done up to a moment.
+/// The work done up to a moment: the seconds that it took, and the bytes of results that it made.
+/// Where these are an estimate at best, as memory that is used again does not grow, it is the
+/// number of results.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Done {
     pub(crate) seconds: f64,
-    pub(crate) bytes: u64,
+    pub(crate) made: u64,
 }
 
 impl Done {
-    /// The work done since `before`.
-    fn since(self, before: Self) -> Self {
-        Self { seconds: self.seconds - before.seconds, bytes: self.bytes.saturating_sub(before.bytes) }
+    pub(crate) fn new(seconds: f64, learned: &Learned, by: MeasuredBy) -> Self {
+        Self { seconds, made: if by.can_tell() { learned.bytes } else { learned.items as u64 } }
     }
 
-    /// Seconds per byte, or infinity if no bytes were made.
+    /// The work done since `before`.
+    fn since(self, before: Self) -> Self {
+        Self { seconds: self.seconds - before.seconds, made: self.made.saturating_sub(before.made) }
+    }
+
+    /// Seconds per byte or result, or infinity if none was made.
     fn pace(self) -> f64 {
-        if self.bytes > 0 { self.seconds / self.bytes as f64 } else { f64::INFINITY }
+        if self.made > 0 { self.seconds / self.made as f64 } else { f64::INFINITY }
     }
 }
 
@@ -111,7 +118,7 @@ pub(crate) enum Next {
 /// The findings so far.
 #[derive(Debug, Default)]
 pub(crate) struct Alone {
-    /// Seconds per byte of the results on the calling thread.
+    /// The pace of the calling thread.
     pace: Option<f64>,
     trial: Trial,
     /// The number of times that threads were found to be slower.
@@ -130,7 +137,7 @@ enum Trial {
         threads: usize,
     },
     OnThreads,
-    /// Back from threads that took `threads` seconds per byte.
+    /// Back from threads, which had the pace `threads`.
     Comparing {
         threads: f64,
         window: PaceWindow,
@@ -148,13 +155,14 @@ pub(crate) fn filling_part(learned: &Learned) -> f64 {
 
 /// True if it has to be found out whether the calling thread alone is faster: calls take not much
 /// longer than writing their results into fresh memory, or are so short that finding out takes no
-/// longer than a chunk. Results of `own` bytes that own nothing come from no allocator, and fill a
-/// page only if they are as large.
-pub(crate) fn may_be_faster(learned: &Learned, own: usize) -> bool {
+/// longer than a chunk. Results that own nothing beside their `own_size` come from no allocator,
+/// and fill a page only if they are as large.
+pub(crate) fn may_be_faster(learned: &Learned, own_size: usize, by: MeasuredBy) -> bool {
     let bytes = learned.expected_bytes();
+    let own_memory = !by.can_tell() || bytes > own_size as u64;
     let is_short = f64::from(PARTS) * learned.recent_seconds() <= CHUNK_SECONDS;
     let is_filling = bytes >= PAGE && filling_part(learned) >= FILLING_PART;
-    (bytes > own as u64 || bytes >= PAGE) && bytes < GIVEN_BACK && (is_short || is_filling)
+    (own_memory || bytes >= PAGE) && bytes < GIVEN_BACK && (is_short || is_filling)
 }
 
 /// Items to hand over together, so that their memory is reused.
@@ -176,9 +184,9 @@ impl Alone {
     }
 
     /// Begins to learn the pace of the calling thread, if that matters to a run that should go on
-    /// `threads` threads now. A result has `own` bytes beside those that it owns.
-    pub(crate) fn begin(&mut self, learned: &Learned, own: usize, threads: usize, done: Done) -> Next {
-        if !matches!(self.trial, Trial::Undecided) || !may_be_faster(learned, own) {
+    /// `threads` threads now and if its calls are such that this `may_be_faster`.
+    pub(crate) fn begin(&mut self, may_be_faster: bool, threads: usize, done: Done) -> Next {
+        if !matches!(self.trial, Trial::Undecided) || !may_be_faster {
             self.trial = Trial::OnThreads;
             return Next::Threads;
         }
@@ -242,13 +250,13 @@ impl Alone {
         self.pace.map(|alone| ThreadsPace { alone, window: PaceWindow::new(longer) })
     }
 
-    /// Goes back to the calling thread, from threads that took `threads` seconds per byte.
+    /// Goes back to the calling thread, from threads that had the pace `threads`.
     pub(crate) fn go_back(&mut self, threads: f64) {
         self.trial = Trial::Comparing { threads, window: PaceWindow::new(1.0) };
     }
 }
 
-/// The pace of a run on threads, beside that of the calling thread. Both are seconds per byte.
+/// The pace of a run on threads, beside that of the calling thread.
 #[derive(Debug)]
 pub(crate) struct ThreadsPace {
     alone: f64,
@@ -256,10 +264,10 @@ pub(crate) struct ThreadsPace {
 }
 
 impl ThreadsPace {
-    /// The threads' seconds per byte, if they were slower than the calling thread.
-    pub(crate) fn is_slower(&mut self, done: Done, learned: &Learned, own: usize) -> Option<f64> {
+    /// The threads' pace, if they were slower than the calling thread.
+    pub(crate) fn is_slower(&mut self, done: Done) -> Option<f64> {
         let pace = self.window.passed(done).map(Done::pace).filter(|pace| pace.is_finite())?;
-        (pace > VARIES * self.alone && may_be_faster(learned, own)).then_some(pace)
+        (pace > VARIES * self.alone).then_some(pace)
     }
 }
 
@@ -295,7 +303,7 @@ mod tests {
                 .find(|_| {
                     let next = self.alone.after_stretch(self.done);
                     self.done.seconds += seconds;
-                    self.done.bytes += bytes;
+                    self.done.made += bytes;
                     next == Next::Threads
                 })
                 .unwrap_or(most)
@@ -304,14 +312,16 @@ mod tests {
 
     #[test]
     fn calls_that_fill_memory_are_tried_and_short_ones_whose_results_own_some() {
-        let are_tried = |seconds, bytes| may_be_faster(&learned(seconds, bytes), 24);
+        let are_tried = |seconds, bytes| may_be_faster(&learned(seconds, bytes), 24, MeasuredBy::DeepSize);
         assert!(are_tried(0.5e-3, MIB) && are_tried(12e-6, MIB) && are_tried(8e-3, 16 * MIB));
         // A parsed document, and a line of words.
         assert!(are_tried(40e-6, 9000) && are_tried(0.5e-6, 430));
         assert!(!are_tried(3e-3, MIB) && !are_tried(3e-3, 9000) && !are_tried(0.1, 64 * MIB));
         assert!(!are_tried(10e-9, 24) && !are_tried(0.1e-3, 24));
+        // A closure's result, of which nothing is seen where memory is used again.
+        assert!(may_be_faster(&learned(12e-6, 24), 24, MeasuredBy::Resident));
         let mut alone = Alone::default();
-        assert_eq!(alone.begin(&learned(3e-3, MIB), 24, 2, Done::default()), Next::Threads);
+        assert_eq!(alone.begin(false, 2, Done::default()), Next::Threads);
         assert!(alone.watch().is_none() && !alone.is_at_it());
     }
 
@@ -325,14 +335,14 @@ mod tests {
     #[test]
     fn the_pace_is_that_of_the_fastest_part() {
         let mut caller = Caller::new();
-        let begin = |caller: &mut Caller| caller.alone.begin(&learned(0.5e-3, MIB), 24, 4, caller.done);
+        let begin = |caller: &mut Caller| caller.alone.begin(true, 4, caller.done);
         assert_eq!(begin(&mut caller), Next::Alone);
         for (seconds, stretches, last) in
             [(0.5e-3, 1, Next::Alone), (12e-6, 17, Next::Alone), (41e-6, 5, Next::Threads)]
         {
             for left in (0..stretches).rev() {
                 caller.done.seconds += seconds;
-                caller.done.bytes += MIB;
+                caller.done.made += MIB;
                 let next = if left > 0 { Next::Alone } else { last };
                 assert_eq!(caller.alone.after_stretch(caller.done), next);
             }
@@ -347,7 +357,7 @@ mod tests {
     fn threads_are_tried_later_where_they_can_hardly_be_faster() {
         // Two threads write less than 1 MiB in 12 us; four may write more.
         let mut caller = Caller::new();
-        assert_eq!(caller.alone.begin(&learned(0.5e-3, MIB), 24, 2, caller.done), Next::Alone);
+        assert_eq!(caller.alone.begin(true, 2, caller.done), Next::Alone);
         let alone = caller.goes_on(12e-6, MIB, 1_000_000) as f64 * 12e-6;
         assert!((alone - 0.2).abs() < 5e-3, "{alone}");
         assert_eq!(caller.alone.watch().unwrap().window.longer, 1.0);
@@ -356,20 +366,19 @@ mod tests {
     #[test]
     fn threads_are_slower_only_over_a_whole_window() {
         let alone = Alone { pace: Some(12e-6 / MIB as f64), ..Alone::default() };
-        let learned = learned(80e-6, MIB);
-        let at = |milliseconds: u64, bytes| Done { seconds: milliseconds as f64 / 1e3, bytes };
+        let at = |milliseconds: u64, bytes| Done { seconds: milliseconds as f64 / 1e3, made: bytes };
         let mut slow = alone.watch().unwrap();
-        assert_eq!(slow.is_slower(at(0, 0), &learned, 24), None);
-        assert_eq!(slow.is_slower(at(2, 10 * MIB), &learned, 24), None);
-        assert_eq!(slow.is_slower(at(5, 80 * MIB), &learned, 24), None);
-        let pace = slow.is_slower(at(7, 135 * MIB), &learned, 24).unwrap();
+        assert_eq!(slow.is_slower(at(0, 0)), None);
+        assert_eq!(slow.is_slower(at(2, 10 * MIB)), None);
+        assert_eq!(slow.is_slower(at(5, 80 * MIB)), None);
+        let pace = slow.is_slower(at(7, 135 * MIB)).unwrap();
         assert!((pace * MIB as f64 - 40e-6).abs() < 1e-9);
 
         let mut without = alone.watch().unwrap();
-        assert_eq!([0, 2, 7, 12].map(|time| without.is_slower(at(time, 0), &learned, 24)), [None; 4]);
+        assert_eq!([0, 2, 7, 12].map(|time| without.is_slower(at(time, 0))), [None; 4]);
 
         let mut fast = alone.watch().unwrap();
-        let seen = [0, 2, 7, 12, 17].map(|time| fast.is_slower(at(time, 90 * MIB * time), &learned, 24));
+        let seen = [0, 2, 7, 12, 17].map(|time| fast.is_slower(at(time, 90 * MIB * time)));
         assert_eq!(seen, [None; 5]);
     }
 

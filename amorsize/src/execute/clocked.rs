@@ -14,8 +14,8 @@ use crate::on_error::Stop;
 use crate::system::cores;
 use crate::system::sync::Clock;
 use crate::{
-    BatchTime, Bottleneck, ByteSize, CancelToken, DeepSize, Error, ErrorKind, MemorySource, Report, batched,
-    process_in_batches, with_memory_source,
+    BatchTime, Bottleneck, ByteSize, CancelToken, Error, ErrorKind, MemorySource, Report, process_in_batches,
+    with_memory_source,
 };
 
 const fn milliseconds(count: u64) -> Duration {
@@ -61,59 +61,56 @@ fn assert_seconds(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-6, "{found} s, expected {expected}");
 }
 
-/// Claims to own this many bytes, without taking any.
-struct Claims(usize);
-
-impl DeepSize for Claims {
-    fn heap_size(&self) -> usize {
-        self.0
-    }
-}
-
-/// A size at which memory is worth reusing, in bytes.
-const LARGE: usize = 4 << 20;
-
 /// The time of a call in microseconds, on the calling thread and on others, and a note of where
 /// each call ran.
 struct Places {
     clock: Clock,
     caller: ThreadId,
     times: [u64; 2],
-    bytes: usize,
     /// The most results that other threads make before the first of them is handed over.
     ahead: usize,
     own: Vec<AtomicBool>,
     given: HandedOver,
 }
 
-#[batched(threads = 2, batch_size = 1, max_memory = "64MiB")]
-fn fill(item: usize, places: &Places) -> Claims {
-    let is_caller = thread::current().id() == places.caller;
-    places.own[item].store(is_caller, SeqCst);
-    if !is_caller {
-        // The calling thread keeps up with the others, so that it watches their pace.
-        places.given.wait_for(item.saturating_sub(places.ahead));
+impl Places {
+    fn call(&self, item: usize) {
+        let is_caller = thread::current().id() == self.caller;
+        self.own[item].store(is_caller, SeqCst);
+        if !is_caller {
+            // The calling thread keeps up with the others, so that it watches their pace.
+            self.given.wait_for(item.saturating_sub(self.ahead));
+        }
+        self.clock.run(Duration::from_micros(self.times[usize::from(!is_caller)]));
     }
-    places.clock.run(Duration::from_micros(places.times[usize::from(!is_caller)]));
-    Claims(places.bytes)
 }
 
-/// True for each item that the calling thread made.
-fn made_by_the_caller(items: usize, bytes: usize, times: [u64; 2]) -> Vec<bool> {
+/// True for each item that the calling thread made. Results claim `bytes` bytes; `None` is for a
+/// closure with results that can't tell.
+fn made_by_the_caller(items: usize, bytes: Option<usize>, times: [u64; 2]) -> Vec<bool> {
     // Results are handed over when their chunk has ended, which takes 2 ms.
     let ahead = usize::try_from(4000 / times[0]).unwrap().max(1);
     let clock = Clock::standing();
     let _moved = clock.enter();
     let own = (0..items).map(|_| AtomicBool::new(false)).collect();
-    let places =
-        Places { clock, caller: thread::current().id(), times, bytes, ahead, own, given: HandedOver::default() };
-    fill_batched(0..items, &places).for_each_batch(|batch| places.given.add(batch.len())).unwrap();
+    let places = Places { clock, caller: thread::current().id(), times, ahead, own, given: HandedOver::default() };
+    match bytes {
+        Some(bytes) => {
+            let run = process_in_batches(|item| places.call(item), 0..items).weigh(move |()| bytes);
+            run.threads(2).batch_size(1).max_memory("64MiB").for_each_batch(|batch| places.given.add(batch.len()))
+        }
+        None => {
+            let run = process_in_batches(|item| Box::new(places.call(item)), 0..items);
+            run.threads(2).batch_size(1).max_memory("64MiB").for_each_batch(|batch| places.given.add(batch.len()))
+        }
+    }
+    .unwrap();
     places.own.into_iter().map(AtomicBool::into_inner).collect()
 }
 
 #[test]
 fn a_run_that_takes_longer_on_threads_goes_back_to_the_calling_thread() {
-    let own = made_by_the_caller(180, LARGE, [1_000, 2_500]);
+    let own = made_by_the_caller(180, Some(4 << 20), [1_000, 2_500]);
     let on_threads = own.iter().filter(|&&own| !own).count();
     // Finding that they are slower takes 6 ms, which is three calls.
     assert!((3..20).contains(&on_threads), "{on_threads} of 180 on threads");
@@ -121,17 +118,19 @@ fn a_run_that_takes_longer_on_threads_goes_back_to_the_calling_thread() {
 }
 
 #[test]
-fn so_does_one_with_short_calls_whose_results_own_little() {
-    let own = made_by_the_caller(3000, 9000, [40, 100]);
-    let on_threads = own.iter().filter(|&&own| !own).count();
-    // The same 7 ms are 70 calls. By then others may be in chunks that wait for the threads.
-    assert!((30..900).contains(&on_threads), "{on_threads} of 3000 on threads");
-    assert!(own[1000..].iter().all(|&own| own), "{on_threads}");
+fn so_does_one_with_short_calls_whose_results_own_little_or_can_t_tell() {
+    for bytes in [Some(9000), None] {
+        let own = made_by_the_caller(3000, bytes, [40, 100]);
+        let on_threads = own.iter().filter(|&&own| !own).count();
+        // The same 7 ms are 70 calls. By then others may be in chunks that wait for the threads.
+        assert!((30..900).contains(&on_threads), "{on_threads} of 3000 on threads, {bytes:?}");
+        assert!(own[1000..].iter().all(|&own| own), "{on_threads}, {bytes:?}");
+    }
 }
 
 #[test]
 fn a_run_that_is_faster_on_threads_stays_there() {
-    let own = made_by_the_caller(180, LARGE, [2_500, 1_000]);
+    let own = made_by_the_caller(180, Some(4 << 20), [2_500, 1_000]);
     assert!(own[10..].iter().all(|&own| !own), "{own:?}");
 }
 

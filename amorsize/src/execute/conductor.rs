@@ -10,7 +10,7 @@ use super::pool::{self, Job, Start};
 use super::refusals::{interrupted, over_budget, oversize};
 use super::words::{Stuck, ThreadKind};
 use super::work::Work;
-use crate::adapt::alone::{Done, ThreadsPace};
+use crate::adapt::alone::{Done, ThreadsPace, may_be_faster};
 use crate::adapt::sizes::CHUNK_SECONDS;
 use crate::buffer::restored::Restored;
 use crate::error::Error;
@@ -293,8 +293,10 @@ impl Conductor<'_> {
     fn look_whether_slower(&mut self) {
         let Some(pace) = self.pace.as_mut().filter(|_| self.slower.is_none()) else { return };
         let state = self.control.state();
-        let done = Done { seconds: (now() - self.begun).as_secs_f64(), bytes: state.books.learned.bytes };
-        *self.slower = pace.is_slower(done, &state.books.learned, state.situation.result_size);
+        let (learned, situation) = (&state.books.learned, &state.situation);
+        let done = Done::new((now() - self.begun).as_secs_f64(), learned, situation.measured_by);
+        let may_be_faster = may_be_faster(learned, situation.result_size, situation.measured_by);
+        *self.slower = pace.is_slower(done).filter(|_| may_be_faster);
         drop(state);
         if self.slower.is_some() {
             self.control.end_input();

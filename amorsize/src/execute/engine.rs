@@ -13,7 +13,7 @@ use super::pool::Expected;
 use super::state::State;
 use super::words::FIRST_DECISION;
 use super::workers::{OnThreads, Workers};
-use crate::adapt::alone::{Alone, Done};
+use crate::adapt::alone::{self, Alone, Done};
 use crate::adapt::situation::Situation;
 use crate::error::Error;
 use crate::error::failure::{Ended, Failure, Payload, discard};
@@ -338,9 +338,14 @@ impl Engine {
         self.elapsed + self.begun.map_or(Duration::ZERO, |begun| sync::now() - begun)
     }
 
-    /// The seconds that the calling thread spent, and the bytes of all results.
+    /// The work that the run has done, by the time that the calling thread spent.
     pub(super) fn done(&self) -> Done {
-        Done { seconds: self.spent, bytes: self.books.learned.bytes }
+        Done::new(self.spent, &self.books.learned, self.measured_by)
+    }
+
+    /// True if it has to be found out whether the calling thread alone is faster than threads.
+    pub(super) fn may_be_faster_alone(&self) -> bool {
+        alone::may_be_faster(&self.books.learned, self.result_size, self.measured_by)
     }
 
     /// Bytes to expect of one result.
@@ -406,7 +411,7 @@ impl Engine {
     }
 
     pub(super) fn read_resident(&mut self) {
-        if matches!(self.measured_by, MeasuredBy::Resident | MeasuredBy::Unmeasured) {
+        if !self.measured_by.can_tell() {
             self.resident = source::current().resident().map(ByteSize::as_u64);
             self.measured_by = if self.resident.is_some() { MeasuredBy::Resident } else { MeasuredBy::Unmeasured };
         }

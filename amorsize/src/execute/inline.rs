@@ -77,7 +77,7 @@ impl Engine {
                 // The run may stay here for long, to find out if threads are faster.
                 self.start_watch()?;
                 if line.outlet.collects()
-                    || self.alone.begin(&self.books.learned, self.result_size, threads, done) == Next::Threads
+                    || self.alone.begin(self.may_be_faster_alone(), threads, done) == Next::Threads
                 {
                     let sizes = plan.sizes();
                     self.plan = Some(plan);
@@ -315,11 +315,7 @@ impl Engine {
         let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
-        let most = if alone::may_be_faster(&self.books.learned, self.result_size) {
-            alone::items_at_once(&self.books.learned)
-        } else {
-            1 << 16
-        };
+        let most = if self.may_be_faster_alone() { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
         // Items that can't be measured, by the time that earlier ones took: the allocator should
         // use memory again that is still in a cache. 6,000 items of 1 MiB took 4.6 s in stretches
         // of seven. They lie beside the results, which are counted. Other items have their own size
@@ -357,7 +353,7 @@ impl Engine {
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.books.learned, &situation);
         let at_once = alone::items_at_once(&self.books.learned);
-        let is_filling = plan.threads() == 1 && alone::may_be_faster(&self.books.learned, self.result_size);
+        let is_filling = plan.threads() == 1 && self.may_be_faster_alone();
         line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
         // The next decision comes after as much time again, so that all decisions together cost
         // little.

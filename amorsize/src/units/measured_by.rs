@@ -54,6 +54,11 @@ impl fmt::Display for MeasuredBy {
 }
 
 impl MeasuredBy {
+    /// True if each result tells its bytes.
+    pub(crate) fn can_tell(self) -> bool {
+        !matches!(self, Self::Resident | Self::Unmeasured)
+    }
+
     /// The certainty of the figures.
     ///
     /// # Examples
