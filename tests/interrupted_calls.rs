@@ -230,6 +230,25 @@ fn a_sink_that_holds_rows_back_loses_none() {
 }
 
 #[test]
+fn what_a_sink_had_before_a_journal_knew_it_stays() {
+    let folder = Folder::new("had_before");
+    // A table with rows of another program.
+    let durable = Cell::new(vec![7; 3]);
+    let run = |items, stop| {
+        let token = CancelToken::new();
+        let run = process_in_batches(until(stop, &token), 0..items).version(1).batch_size(10);
+        let mut run = run.journal(folder.path()).cancel_token(&token);
+        if items == 0 {
+            return run.for_each_batch(drop).is_ok();
+        }
+        run.write_to(Buffered { durable: &durable, open: Vec::new(), is_told_first: true }).is_ok()
+    };
+    // The first process has no item, and the sink of the second begins behind these rows.
+    assert_eq!([(0, 0), (1_000, 200), (1_000, u64::MAX)].map(|(items, stop)| run(items, stop)), [true, false, true]);
+    assert!(durable.take().into_iter().eq([7; 3].into_iter().chain(0..1_000)));
+}
+
+#[test]
 fn a_sink_that_tells_a_place_too_late_is_refused_before_it_lacks_rows() {
     let folder = Folder::new("late_place");
     let durable = Cell::new(Vec::new());

@@ -60,6 +60,8 @@ pub(super) struct Log {
     broken: bool,
     /// True if any frame told a place, even one that does not count.
     has_places: bool,
+    /// True after a segment that no frame closes: a power cut may have taken any frame of it.
+    may_lack_any: bool,
 }
 
 impl Log {
@@ -76,7 +78,7 @@ impl Log {
             self.is_mended = true;
             return Ok(());
         }
-        let is_first = spot.segment == 1 && self.frames.is_empty() && !self.has_places && !self.broken;
+        let is_first = self.frames.is_empty() && !self.has_places && !self.broken && !self.may_lack_any;
         self.has_places |= head.is(PLACE);
         let content = spot.offset + head.bytes();
         let runs = std::mem::take(&mut head.runs);
@@ -109,9 +111,14 @@ impl Log {
         self.broken = true;
     }
 
-    /// Notes that a run went on from this place of its sink, or began there with the first frame.
+    /// Notes that no frame closes a segment, after its frames.
+    pub(super) fn not_closed(&mut self) {
+        self.may_lack_any = true;
+    }
+
+    /// Notes that a run went on from this place of its sink, or began there if no sink was before.
     fn go_on_from(&mut self, place: u64, is_first: bool) {
-        // The sink was there before, so if no frame tells this place, some are lost.
+        // A sink was there before, so if no frame tells this place, some are lost.
         if place > 0 && !is_first && !self.places.iter().any(|&(known, _)| known == place) {
             self.broken = true;
             return;

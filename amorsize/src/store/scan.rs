@@ -44,7 +44,8 @@ impl Scan {
         }
         let mut reader = Reader { file: &mut file, number, len, verify: false };
         let mut found = reader.frames(start)?;
-        if !is_closed(&found) {
+        let is_closed = is_closed(&found);
+        if !is_closed {
             reader.verify = true;
             found = reader.frames(start)?;
         }
@@ -61,6 +62,9 @@ impl Scan {
             if let Some(spot) = damaged {
                 self.lost(spot);
             }
+        }
+        if !is_closed {
+            self.log.not_closed();
         }
         Ok(FORMAT)
     }

@@ -5,6 +5,7 @@ mod bytes;
 mod damage;
 mod format;
 mod going_on;
+mod places;
 mod removal;
 mod shapes;
 mod storage;
