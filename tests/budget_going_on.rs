@@ -3,6 +3,8 @@
 
 #[path = "common/folder.rs"]
 mod folder;
+#[path = "common/silent.rs"]
+mod silent;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -12,6 +14,7 @@ use amorsize::{
     Batched, ByteSize, CancelToken, DeepSize, ErrorKind, MemorySource, batched, process_in_batches, with_memory_source,
 };
 use folder::Folder;
+use silent::Silent;
 
 const MIB: u64 = 1 << 20;
 
@@ -159,19 +162,6 @@ fn restored_results_keep_the_budget_of_a_run_on_threads() {
         let report = report.unwrap();
         assert_eq!(next, ITEMS);
         assert!(report.peak_bytes() <= ByteSize::mib(3), "{threads}: {report}");
-    }
-}
-
-/// A system that does not tell the process's memory.
-struct Silent;
-
-impl MemorySource for Silent {
-    fn available(&self) -> Option<ByteSize> {
-        Some(ByteSize::gib(4))
-    }
-
-    fn resident(&self) -> Option<ByteSize> {
-        None
     }
 }
 

@@ -2,6 +2,8 @@
 
 #[path = "common/caught.rs"]
 mod caught;
+#[path = "common/silent.rs"]
+mod silent;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +15,7 @@ use amorsize::{
     ByteSize, CancelToken, ErrorKind, MemorySource, OnPanic, Report, batched, process_in_batches, with_memory_source,
 };
 use caught::caught;
+use silent::Silent;
 
 const ITEMS: usize = 600;
 /// The item with a call that ends the first part of a run. Batches of 7 make some sixty stretches of
@@ -21,20 +24,6 @@ const ENDS: usize = 420;
 /// The result of the first item, and those of the others.
 const LARGE: usize = 8 << 20;
 const SMALL: usize = 1000;
-
-/// A system that does not tell the process's memory. If a run looks at it while a thread has just
-/// made the large result, it expects other calls to need as much.
-struct Silent;
-
-impl MemorySource for Silent {
-    fn available(&self) -> Option<ByteSize> {
-        Some(ByteSize::gib(4))
-    }
-
-    fn resident(&self) -> Option<ByteSize> {
-        None
-    }
-}
 
 fn slow() {
     thread::sleep(Duration::from_micros(200));
