@@ -154,8 +154,8 @@ pub(crate) struct Failures {
     kept: Vec<Failure<String>>,
 }
 
-/// A text of at most some kibibytes: texts are no part of the budget.
-fn shortened(text: String) -> String {
+/// A text of at most some kibibytes: texts are no part of the budget, and a page shows many.
+pub(crate) fn shortened(text: String) -> String {
     /// More than a screen.
     const MOST: usize = 4 << 10;
     if text.len() <= MOST {
@@ -193,8 +193,8 @@ impl Failures {
         };
         let dropped = dropped.map_err(panic).err();
         if let Some(text) = text {
-            let text = shortened(text.unwrap_or_else(panic));
-            self.kept.push(Failure::new(item, Cause::Error(dropped.unwrap_or(text))));
+            let text = text.unwrap_or_else(panic);
+            self.kept.push(Failure::new(item, Cause::Error(shortened(dropped.unwrap_or(text)))));
         }
     }
 

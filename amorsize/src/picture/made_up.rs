@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::adapt::learned::{Learned, Stretch};
+use crate::error::failure::{Cause, Failure, Panicked};
 use crate::error::outcome::Failures;
 use crate::progress::stage::Tally;
 use crate::report::extremes::Extremes;
@@ -174,8 +175,10 @@ static RUNS: LazyLock<Vec<(&'static str, Report)>> = LazyLock::new(|| {
     let tail = run(Kind { name: Some("parse"), threads: 8, items: 2000, call_seconds: 0.4, tail: 120, ..PHOTOS });
     let mut at_budget = run(Kind { sink_seconds: 0.0105, batch: 40, ..PHOTOS });
     (at_budget.retries, at_budget.totals.panicked) = (3, 1);
+    let panicked = Cause::Panic(Panicked::new(Box::new("y".repeat(5000))));
+    at_budget.totals.panics = [Failure::new(8, panicked)].into();
     let error = "no <photo> & \"nothing\"".to_owned();
-    at_budget.set_values(at_budget.items(), failures(&[error.clone(), "x".repeat(900), error], 37));
+    at_budget.set_values(at_budget.items(), failures(&[error.clone(), "x".repeat(5000), error], 37));
     let many = run(Kind {
         name: None,
         items: 60_000,
@@ -499,10 +502,12 @@ fn a_page_tells_of_failures_and_stages() {
     let report = run_named("at-budget");
     let page = page::write(report);
     assert!(
-        page.contains("The first 3 of 41 failures")
+        page.contains("The first 4 of 41 failures")
             && page.contains("<li>item 7 failed: no &lt;photo&gt; &amp; &quot;nothing&quot;</li>")
     );
-    assert!(page.contains(&("x".repeat(485) + "…")) && !page.contains(&"x".repeat(486)));
+    assert!(page.contains(&("x".repeat(4096) + " ... (5000 bytes)</li>")) && !page.contains(&"x".repeat(4097)));
+    let panic = format!("<li>item 8 panicked: {} ... (5017 bytes)</li>", "y".repeat(4096 - 17));
+    assert!(page.contains(&panic));
     assert!(
         page.contains(&markup::escape(&report.explain()))
             && page.contains("40 items failed · 1 item panicked · 3 calls made again")

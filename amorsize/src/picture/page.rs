@@ -2,6 +2,7 @@
 
 use std::env::consts::{ARCH, OS};
 
+use crate::error::outcome::shortened;
 use crate::memory;
 use crate::progress::stage::StageReport;
 use crate::report::Report;
@@ -44,9 +45,6 @@ ul{margin:0;padding-left:20px;overflow-wrap:anywhere}
 @media screen and (max-width:720px){.wide{display:none}.narrow{display:block}}
 @media print{body{background:none}main{max-width:none;padding:0}figure{break-inside:avoid}}
 ";
-
-/// The most of a failure's text, in characters: errors may carry the data that they are about.
-const MOST_OF_A_FAILURE: usize = 500;
 
 #[inline]
 pub(super) fn write(report: &Report) -> String {
@@ -262,17 +260,15 @@ fn account(report: &Report) -> String {
 #[inline]
 fn failures(report: &Report) -> String {
     let failures = report.failures().iter().map(ToString::to_string);
-    let failures: Vec<_> = failures.chain(report.panics().iter().map(ToString::to_string)).collect();
+    // Those of errors are short already.
+    let panics = report.panics().iter().map(|panic| shortened(panic.to_string()));
+    let failures: Vec<_> = failures.chain(panics).collect();
     if failures.is_empty() {
         return String::new();
     }
     let mut list = String::from("<ul>\n");
     for failure in &failures {
-        let mut text: String = failure.chars().take(MOST_OF_A_FAILURE).collect();
-        if text.len() < failure.len() {
-            text.push('…');
-        }
-        list += &format!("<li>{}</li>\n", escape(&text));
+        list += &format!("<li>{}</li>\n", escape(failure));
     }
     let head = match report.failed() + report.panicked() {
         all if all > failures.len() => format!("The first {} of {all} failures", failures.len()),
