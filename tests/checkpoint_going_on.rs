@@ -82,7 +82,7 @@ fn each_part_of_a_run_counts_the_stored_results_that_it_hands_over() {
 
     drop(first);
 
-    // What a collection could not hold goes to the next terminal.
+    // Results that a collection had no room for go to the next terminal.
     let mut first = run(&directory, &calls).max_memory("64KiB");
     assert!(first.collect::<Vec<_>>().unwrap_err().is_over_budget());
     assert_eq!(restored(first.report().unwrap()), (0, 0));

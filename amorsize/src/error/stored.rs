@@ -26,7 +26,7 @@ fn is_of_room(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
-/// What can be done about an error of the system.
+/// The ways out of an error of the system.
 fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
 
@@ -43,7 +43,7 @@ fn way_out(operation: &str, kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// What can be done about an error of the system with a sink's file.
+/// The ways out of an error with a sink's file.
 fn way_out_of_sink(operation: &str, kind: io::ErrorKind) -> &'static str {
     use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
 

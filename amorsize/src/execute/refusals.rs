@@ -41,7 +41,7 @@ pub(super) fn over_budget(
         let Counted { results, bytes } = ledger.results();
         needed = needed.max(bytes / results.max(1) as u64);
     }
-    // What is held may be more than the results.
+    // The run may hold more than its results.
     let so_far = held.max(ByteSize::new(books.result_bytes()));
     let left = line.left_exactly().map(|left| left.saturating_add(waiting));
     Error::new(ErrorKind::OverBudget {
