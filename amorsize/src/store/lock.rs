@@ -36,6 +36,11 @@ impl Lock {
                 Err(error) if tries.is_gone(&error) => continue,
                 Err(error) => return Err(storage(directory, "made", &error, None, None)),
             }
+            // To open a pipe is to wait for its reader.
+            if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+                let cause = "it is no regular file; move it away, or use another directory";
+                return Err(failed("opened", &io::Error::new(io::ErrorKind::InvalidInput, cause)));
+            }
             let file = match File::options().write(true).create(true).truncate(false).open(&path) {
                 Ok(file) => file,
                 Err(error) if tries.is_gone(&error) => continue,

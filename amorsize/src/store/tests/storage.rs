@@ -169,6 +169,20 @@ fn a_file_that_is_another_one_each_time_is_not_tried_for_ever() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_lock_that_is_no_file_is_an_error_and_no_wait() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    let scratch = Scratch::new();
+    let lock = scratch.run().join("lock");
+    std::fs::create_dir(scratch.run()).unwrap();
+    mknodat(CWD, &lock, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let error = open(&scratch.run()).unwrap_err();
+    assert_eq!(refused(&error), (lock.display().to_string(), "opened", io::ErrorKind::InvalidInput));
+    assert!(error.to_string().ends_with("no regular file; move it away, or use another directory"), "{error}");
+}
+
+#[test]
 fn a_directory_that_is_removed_meanwhile_is_an_error() {
     let scratch = Scratch::new();
     store(&scratch.run(), &[0..10]);
