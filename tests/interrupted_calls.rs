@@ -293,6 +293,45 @@ impl Sink<u64> for Cancelling<'_> {
     }
 }
 
+/// The same, which looks whether the journal has the place at which it began.
+struct Looking<'a>(Buffered<'a>, &'a Path);
+
+impl Sink<u64> for Looking<'_> {
+    type Error = Error;
+
+    fn batch(&mut self, batch: Batch<u64>) -> Result<(), Error> {
+        assert!(self.1.join("000001.amz").exists());
+        self.0.batch(batch)
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.0.finish()
+    }
+
+    fn place(&mut self) -> Option<u64> {
+        self.0.place()
+    }
+
+    fn go_back(&mut self, place: u64) -> Result<(), Error> {
+        self.0.go_back(place)
+    }
+}
+
+#[test]
+fn a_journal_has_the_place_at_which_its_sink_begins_before_that_gets_a_row() {
+    for is_planned in [false, true] {
+        let folder = Folder::new(&format!("begins_{is_planned}"));
+        let durable = Cell::new(vec![7; 3]);
+        let mut run = process_in_batches(|x: u64| x, 0..1_000).version(1).journal(folder.path());
+        if is_planned {
+            run.plan().unwrap();
+        }
+        let sink = Buffered { durable: &durable, open: Vec::new(), is_told_first: true };
+        run.write_to(Looking(sink, folder.path())).unwrap();
+        assert!(durable.take().into_iter().eq([7; 3].into_iter().chain(0..1_000)));
+    }
+}
+
 #[test]
 fn a_new_sink_of_the_same_run_is_refused_where_it_would_lack_rows() {
     // The first sink tells 0 or 400, and then holds rows back. Another one has none of them.

@@ -63,7 +63,7 @@ impl Handle {
 struct Places {
     /// The place at which the journal ends, until a sink has gone back to it.
     found: Option<u64>,
-    /// The place from which the sink goes on, until there is a writer.
+    /// The place from which the sink goes on, until a writer has noted it.
     begins_at: Option<u64>,
     /// True if the sink has places.
     are_told: bool,
@@ -278,12 +278,26 @@ impl Keeper {
     }
 
     pub(super) fn set_writer(&self, writer: Writer) {
+        self.note_begin(&writer);
+        *lock(&self.writer) = Some(Arc::new(writer));
+    }
+
+    /// Notes the place from which the sink goes on, if it is not noted. It is on disk before the
+    /// sink gets results: a process that is killed then goes back to it.
+    fn note_begin(&self, writer: &Writer) {
         let place = lock(&self.places).begins_at.take();
         if let Some(place) = place {
             writer.go_on_from(place);
             writer.wait_until_written();
         }
-        *lock(&self.writer) = Some(Arc::new(writer));
+    }
+
+    /// Begins at a place. A plan may have begun to write before.
+    fn begin_at(&self, place: u64) {
+        lock(&self.places).begins_at = Some(place);
+        if let Some(writer) = self.writer() {
+            self.note_begin(&writer);
+        }
     }
 
     /// Notes items that were pulled and will run. An item without a hash is not kept. `are_apart`
@@ -472,8 +486,7 @@ impl Keeper {
         places.furthest = place.or(places.furthest);
     }
 
-    /// Notes the place of a sink that has begun, if it has places. It is on disk before the sink
-    /// gets results: a process that is killed then goes back to it.
+    /// Notes the place of a sink that has begun, if it has places.
     ///
     /// # Errors
     ///
@@ -489,8 +502,14 @@ impl Keeper {
         if is_behind || place.is_some() && places.are_lacking {
             return Err(another_sink());
         }
+        let is_first = !places.are_told;
         places.are_told |= place.is_some();
-        (places.begins_at, places.last, places.furthest) = (place, place, place.or(places.furthest));
+        (places.last, places.furthest) = (place, place.or(places.furthest));
+        drop(places);
+        // A later one is at a place that the journal knows, or it has rows behind that.
+        if let Some(place) = place.filter(|_| is_first) {
+            self.begin_at(place);
+        }
         Ok(())
     }
 
@@ -498,7 +517,9 @@ impl Keeper {
     pub(crate) fn go_on_from(&self, place: u64) {
         let mut places = lock(&self.places);
         (places.found, places.are_told) = (None, true);
-        (places.begins_at, places.last, places.furthest) = (Some(place), Some(place), Some(place));
+        (places.last, places.furthest) = (Some(place), Some(place));
+        drop(places);
+        self.begin_at(place);
     }
 
     /// True if the sink has places.

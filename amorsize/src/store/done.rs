@@ -78,14 +78,14 @@ impl Log {
             self.is_mended = true;
             return Ok(());
         }
-        let is_first = self.frames.is_empty() && !self.has_places && !self.broken && !self.may_lack_any;
+        let may_begin = !self.has_places && !self.broken && !self.may_lack_any;
         self.has_places |= head.is(PLACE);
         let content = spot.offset + head.bytes();
         let runs = std::mem::take(&mut head.runs);
         let place = if head.is(PLACE) { Some(one_number(note).ok_or("a place has no number")?) } else { None };
         if let Some(place) = place {
             if runs.is_empty() {
-                self.go_on_from(place, is_first);
+                self.go_on_from(place, may_begin);
                 return Ok(());
             }
             if self.broken {
@@ -116,10 +116,11 @@ impl Log {
         self.may_lack_any = true;
     }
 
-    /// Notes that a run went on from this place of its sink, or began there if no sink was before.
-    fn go_on_from(&mut self, place: u64, is_first: bool) {
-        // A sink was there before, so if no frame tells this place, some are lost.
-        if place > 0 && !is_first && !self.places.iter().any(|&(known, _)| known == place) {
+    /// Notes that a run went on from this place of its sink, or that a sink with places began
+    /// there, if `may_begin`.
+    fn go_on_from(&mut self, place: u64, may_begin: bool) {
+        // The sink was there before, so if no frame tells this place, some are lost.
+        if place > 0 && !may_begin && !self.places.iter().any(|&(known, _)| known == place) {
             self.broken = true;
             return;
         }
