@@ -13,7 +13,7 @@ use super::ArrayError;
 use super::directory::{Directory, is_missing, is_new, is_part, names};
 use super::finished::Finished;
 use super::parts::{Part, Piece, other_type};
-use crate::store::{Contents, Run, Shape, Stored, Unreadable};
+use crate::store::{BLOCK, Contents, Run, Shape, Stored, Unreadable};
 
 /// All results of an array, lazily and in input order: an iterator of `Result<R, ArrayError>`.
 ///
@@ -220,7 +220,7 @@ impl Reading {
             None => (self.open::<R>(&path, &piece)?, piece.first as usize),
         };
         // The bytes are as they were written.
-        let results = rest.take(Stored::AT_ONCE).map_err(|cause| {
+        let results = rest.take(BLOCK).map_err(|cause| {
             ArrayError::refused(format!(
                 "{} has results that can't be read as the type that they have now ({cause}); go back to the type that they \
                  had, or use another directory and raise `version`",

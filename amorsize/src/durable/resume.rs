@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::memory::measure::HeapOf;
-use crate::store::{self, Done, ItemsHash, Settings, StableHasher, Store, Stored, Writer};
+use crate::store::{self, BLOCK, Done, ItemsHash, Settings, StableHasher, Store, Writer};
 
 /// The number of items that are passed over between two checks of whether to go on. A check takes
 /// 100 ns: a ten-thousandth of the time of a thousand cheap items.
@@ -425,7 +425,7 @@ impl Kept {
         let before = restored.stored.bytes();
         let is_skipped = *next < durable.skip_first;
         // If the user's code panics here, the same results come again.
-        let results = match (codec.take)(restored, if is_skipped { ONE } else { most.min(Stored::AT_ONCE) }) {
+        let results = match (codec.take)(restored, if is_skipped { ONE } else { most.min(BLOCK) }) {
             Ok(results) => results,
             Err(error) => {
                 self.keeper.fail(error);

@@ -10,7 +10,7 @@ use crate::plan::Warning;
 use crate::report::totals::KeptFigures;
 use crate::sink::{Pausing, Sink};
 use crate::spill::is_memory;
-use crate::store::{Kind, Store};
+use crate::store::{BLOCK, Kind, Store};
 
 /// A batch that a sink has in hand. If it does not return, this ends a run with a journal for good:
 /// the sink may have stored only a part of the batch, and nobody can tell whether that is done.
@@ -38,9 +38,6 @@ impl Drop for InHand {
         }
     }
 }
-
-/// The least bytes for results that are encoded and not written: a frame of the store.
-const LEAST_HELD: u64 = 64 << 10;
 
 impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     /// Opens the store of the run, if it has one and has not begun.
@@ -86,9 +83,10 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         Ok(())
     }
 
-    /// The most bytes that may be encoded and not written.
+    /// The most bytes that may be encoded and not written. With a small budget they are still
+    /// written by as many as a disk takes well.
     pub(super) fn most_held(&mut self) -> Result<u64, Error> {
-        Ok((self.core.budget()?.as_u64() / BATCH_PART).max(LEAST_HELD))
+        Ok((self.core.budget()?.as_u64() / BATCH_PART).max(BLOCK as u64))
     }
 
     /// Opens the store, and has a sink begin, or go back to the place at which the journal ends.

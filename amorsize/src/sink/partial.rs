@@ -7,12 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::stored::{PARTIAL, storage};
 use crate::error::{Error, ErrorKind};
-use crate::store::free;
+use crate::store::{BLOCK, free};
 use crate::system::paths::{Tries, absolute, sync_directory};
-
-/// Bytes are written together once there are this many. A system call for each 100 bytes would take
-/// longer than making them, and larger writes are no faster.
-const WRITTEN_AT: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(super) struct Partial {
@@ -215,7 +211,7 @@ impl Partial {
     /// Writes the waiting bytes, if there are many.
     pub(super) fn write_if_much(&mut self) -> Result<(), Error> {
         match &self.state {
-            State::Open(open) if open.waiting.len() >= WRITTEN_AT => self.write(),
+            State::Open(open) if open.waiting.len() >= BLOCK => self.write(),
             _ => Ok(()),
         }
     }

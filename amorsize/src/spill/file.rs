@@ -15,22 +15,13 @@ use crate::error::stored::{over_max_disk, storage};
 use crate::error::{Error, ErrorKind};
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
-use crate::store::{Buffers, Head, decode_nth, decode_some, decode_whole, encode, free, read_back};
+use crate::store::{
+    BLOCK, Buffers, FRAME, Head, KEPT_FRAMES, decode_nth, decode_some, decode_whole, encode, free, read_back,
+};
 use crate::units::ByteSize;
 
 /// A frame may have this part of the budget, as it is in memory beside the results that wait.
 const PART: u64 = 64;
-/// The most bytes of a frame. They are read at once, and lost at once by damage. Larger frames are
-/// read no faster.
-const FRAME: u64 = 1 << 20;
-/// The fewest bytes of a full frame, for small budgets: a frame takes 100 bytes of memory as long
-/// as it exists.
-const LEAST_FRAME: u64 = 16 << 10;
-/// Memory for this many frames is kept for the next results.
-const KEPT: usize = 4;
-/// The first result of each frame is read back if it has at most this number of bytes: a larger one
-/// may fill a frame, and reading takes longer than writing.
-const READ: usize = 64 << 10;
 /// A file ends at this number of bytes. It is removed at once when all its results were taken out.
 const SEGMENT: u64 = 64 << 20;
 /// A file may have this part of the bytes of all files, if that is more: so a TiB is in some 200
@@ -75,7 +66,8 @@ struct Frame {
 impl SpillFile {
     /// Makes no file yet. Results that are not written hold credit of `ledger`.
     pub(crate) fn new(directory: PathBuf, budget: ByteSize, ledger: &Ledger) -> Self {
-        let frame = (budget.as_u64() / PART).clamp(LEAST_FRAME, FRAME);
+        // Each takes 100 bytes of memory as long as it exists, also with a small budget.
+        let frame = (budget.as_u64() / PART).clamp(BLOCK as u64 / 4, FRAME as u64);
         Self {
             directory,
             max_disk: None,
@@ -138,8 +130,9 @@ impl SpillFile {
         let pending = &mut self.pending;
         let encoded = catch_unwind(AssertUnwindSafe(|| {
             encode(result, pending)?;
-            // A type that can't be read back, such as an `untagged` enum, never can.
-            let is_read = is_first_of_all || is_first && pending.len() <= READ;
+            // A type that can't be read back, such as an `untagged` enum, never can. The first
+            // result of a frame may fill it, and reading takes longer than writing.
+            let is_read = is_first_of_all || is_first && pending.len() <= BLOCK;
             if is_read { decode_whole::<R>(pending).map(drop) } else { Ok(()) }
         }));
         if let Err(ended) = self.unless_refused(item, encoded) {
@@ -204,8 +197,7 @@ impl SpillFile {
         self.index += runs.bytes() + size_of::<Frame>();
         self.frames.push(Frame { segment, offset, head, runs });
         self.pending.clear();
-        // Allocating memory anew takes longer than filling it.
-        self.pending.shrink_to(KEPT * self.frame_bytes);
+        self.pending.shrink_to(KEPT_FRAMES * self.frame_bytes);
         self.hold();
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::memory::credit::Credit;
 use crate::output::batch::{Batch, Indices};
 use crate::sink::write_error::WriteError;
 use crate::sink::{Pausing, Sink};
-use crate::store::{decode_whole, encode};
+use crate::store::{FRAME, decode_whole, encode};
 use crate::system::paths::absolute;
 use crate::units::ByteSize;
 
@@ -371,7 +371,7 @@ impl<R: Serialize + DeserializeOwned> Spilled<R> {
                 Err(_) if !copies.is_empty() => break,
                 Err(error) => return Err(error),
             }
-            if bytes.max(copies.len() * size_of::<R>()) >= PART {
+            if bytes.max(copies.len() * size_of::<R>()) >= FRAME {
                 break;
             }
         }
@@ -392,7 +392,7 @@ impl<R: DeserializeOwned> Kept<R> {
                     results
                 }
                 Self::Checkpoint(checkpoint) if place.next < checkpoint.parts().count() => {
-                    checkpoint.read(place, PART)?
+                    checkpoint.read(place, FRAME)?
                 }
                 _ => return Ok(None),
             };
@@ -403,9 +403,6 @@ impl<R: DeserializeOwned> Kept<R> {
         }
     }
 }
-
-/// The number of bytes of results that are read or copied at once: those of a frame.
-const PART: usize = 1 << 20;
 
 /// A result made from its bytes, like one from the disk; adds their number.
 fn copy<R: Serialize + DeserializeOwned>(result: &R, bytes: &mut usize) -> Result<R, Error> {

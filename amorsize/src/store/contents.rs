@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::encode::{decode_nth, decode_some};
-use super::frame::{Head, resize};
+use super::frame::{FRAME, Head, KEPT_FRAMES, resize};
 use crate::error::stored::storage;
 use crate::error::{Error, ErrorKind};
 
@@ -113,12 +113,9 @@ struct Kept<F> {
     content: Arc<Content>,
 }
 
-/// Room for the frames that the results of neighbours are usually spread over.
-const MOST: usize = 4 << 20;
-
 impl<F> Default for Contents<F> {
     fn default() -> Self {
-        Self { kept: Vec::new(), last: None, bytes: 0, most: MOST, buffers: Buffers::default() }
+        Self { kept: Vec::new(), last: None, bytes: 0, most: KEPT_FRAMES * FRAME, buffers: Buffers::default() }
     }
 }
 
@@ -160,7 +157,7 @@ impl<F: PartialEq> Contents<F> {
         {
             self.bytes -= kept.content.head.raw as usize;
             // The memory of a single large result is freed before the next one is read.
-            self.last = Some(kept.content).filter(|content| content.bytes.len() <= MOST);
+            self.last = Some(kept.content).filter(|content| content.bytes.len() <= KEPT_FRAMES * FRAME);
         }
     }
 
@@ -188,11 +185,6 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    /// The number of bytes that are decoded at once, as [`take`](Self::take) counts them: their
-    /// results stay in the processor's cache, and in memory that was just freed. Handing them over
-    /// takes a thousandth of the time that decoding takes.
-    pub(crate) const AT_ONCE: usize = 64 << 10;
-
     /// `bytes` of a content from `start` on.
     pub(crate) fn new(content: Arc<Content>, start: u64, bytes: u64, items: u32) -> Self {
         Self { content, range: start as usize..(start + bytes) as usize, items }

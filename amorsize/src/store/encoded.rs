@@ -58,19 +58,17 @@ impl Encoded {
     /// Makes room for this number of results in all, by the size of the first. Otherwise the bytes
     /// of most of them would be copied again and again.
     pub(crate) fn reserve(&mut self, results: usize) {
-        /// The results of a millisecond of cheap calls. More is not reserved at once: the other
-        /// results may be smaller, and budgets are small.
-        const MOST: usize = 256 << 10;
-
         if self.items == 1 {
             let more = self.bytes.len().saturating_mul(results.saturating_sub(1));
-            self.bytes.reserve_exact(more.min(MOST));
+            // The others may be smaller, and budgets are small: a millisecond of cheap calls has
+            // no more.
+            self.bytes.reserve_exact(more.min(FRAME / 4));
         }
     }
 
     /// True if the results fill a frame.
     pub(crate) fn fills_a_frame(&self) -> bool {
-        self.bytes.len() as u64 >= FRAME
+        self.bytes.len() >= FRAME
     }
 
     /// Removes the bytes of a result that panicked while it was encoded.

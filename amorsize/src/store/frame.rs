@@ -15,7 +15,14 @@ pub(crate) const MAGIC: [u8; 4] = *b"amf\x01";
 pub(crate) const HEAD: usize = 44;
 /// A frame closes at this number of bytes. Smaller frames make reading slower; larger ones lose
 /// more by damage.
-pub(super) const FRAME: u64 = 1 << 20;
+pub(crate) const FRAME: usize = 1 << 20;
+/// Memory for this many frames is kept, as allocating it anew takes longer than filling it: frames
+/// may be a little larger than others, and the results of neighbours are spread over some.
+pub(crate) const KEPT_FRAMES: usize = 4;
+/// This many bytes are read, written, decoded or tried at once: a system call takes far less time
+/// than that, they stay in the processor's cache with what is made of them, and more at once is no
+/// faster.
+pub(crate) const BLOCK: usize = 64 << 10;
 /// The bytes of a run in a head.
 pub(crate) const RUN: usize = 28;
 /// The place of a head's hash in the head.
@@ -239,11 +246,6 @@ impl Press {
     /// Longer contents are not compressed: a block is compressed at once, with as much memory
     /// again. Contents of that length are single results, mostly of numbers or pixels.
     const MOST: usize = 16 << 20;
-    /// The bytes at the beginning of a content that are tried. The results of a frame are mostly
-    /// alike, and in 64 KiB, as far as a block looks back, a block finds all that it will find.
-    const TRIED: usize = 64 << 10;
-    /// Frames of more than one result have up to 2 MiB, and a block may be a little larger.
-    const KEPT: usize = 3 << 20;
 
     /// The content that consists of these pieces, as a block of lz4, if its beginning shrinks to
     /// 80 % of its bytes or less. Then reading and writing fewer bytes saves more time than the
@@ -253,7 +255,9 @@ impl Press {
         if len == 0 || len > Self::MOST {
             return None;
         }
-        let tried = len.min(Self::TRIED);
+        // The results of a frame are mostly alike, and as far as lz4 looks back, it finds all that
+        // it will find.
+        let tried = len.min(BLOCK);
         let mut shrunk = self.compress(pieces, tried)?;
         if shrunk * 5 > tried * 4 {
             return None;
@@ -288,7 +292,7 @@ impl Press {
     /// Frees memory that only large contents need.
     pub(crate) fn rest(&mut self) {
         for bytes in [&mut self.content, &mut self.block] {
-            if bytes.capacity() > Self::KEPT {
+            if bytes.capacity() > KEPT_FRAMES * FRAME {
                 *bytes = Vec::new();
             }
         }

@@ -62,14 +62,14 @@ mod shape;
 mod tests;
 mod writer;
 
-pub(crate) use contents::{Buffers, Stored};
+pub(crate) use contents::Buffers;
 #[cfg(feature = "array")]
-pub(crate) use contents::{Contents, Unreadable};
+pub(crate) use contents::{Contents, Stored, Unreadable};
 pub(crate) use done::Done;
 pub(crate) use encode::{decode_nth, decode_some, decode_whole, encode, read_back};
 pub(crate) use encoded::Encoded;
 pub(crate) use found::{Found, Reading, Restored};
-pub(crate) use frame::Head;
+pub(crate) use frame::{BLOCK, FRAME, Head, KEPT_FRAMES};
 #[cfg(feature = "array")]
 pub(crate) use frame::{CLOSING, LZ4, Run, Spot};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};

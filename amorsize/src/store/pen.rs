@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::error::stored::{over_max_disk, storage};
 
 /// A frame closes at this number of runs, which then take as many bytes as its results.
-pub(super) const RUNS: usize = FRAME as usize / RUN;
+pub(super) const RUNS: usize = FRAME / RUN;
 
 /// An entry in the order of writing.
 pub(super) enum Entry<H> {
@@ -82,11 +82,11 @@ impl<H> Pen<H> {
             match entry {
                 Entry::Results(encoded, held) => {
                     // It gets a frame of its own.
-                    if encoded.bytes.len() as u64 >= FRAME {
+                    if encoded.bytes.len() >= FRAME {
                         self.close_results()?;
                         bytes = 0;
                     }
-                    bytes += encoded.bytes.len() as u64;
+                    bytes += encoded.bytes.len();
                     self.results.push((encoded, held));
                     if bytes >= FRAME || self.results.len() == RUNS {
                         self.close_results()?;

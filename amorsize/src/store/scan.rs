@@ -10,7 +10,7 @@ use twox_hash::XxHash3_64;
 
 use super::contents::{Buffers, read_at};
 use super::done::Log;
-use super::frame::{CLOSING, END, HEAD, Head, MAGIC, PLACE, Spot, VOID};
+use super::frame::{BLOCK, CLOSING, END, HEAD, Head, MAGIC, PLACE, Spot, VOID};
 use super::segment::{FORMAT, Header};
 use super::shape::Shape;
 
@@ -135,9 +135,9 @@ impl Reader<'_> {
 
     /// The place of the next complete head.
     fn next_head(&mut self, mut at: u64) -> io::Result<Option<u64>> {
-        let mut part = vec![0; PART];
+        let mut part = vec![0; BLOCK];
         while at + HEAD as u64 <= self.len {
-            let part = &mut part[..(self.len - at).min(PART as u64) as usize];
+            let part = &mut part[..(self.len - at).min(BLOCK as u64) as usize];
             self.file.seek(SeekFrom::Start(at))?;
             self.file.read_exact(part)?;
             for (from, _) in part.windows(MAGIC.len()).enumerate().filter(|(_, bytes)| *bytes == MAGIC) {
@@ -153,17 +153,14 @@ impl Reader<'_> {
     }
 }
 
-/// The number of bytes that are read at once; more would not be faster.
-const PART: usize = 64 << 10;
-
 /// The hash of `bytes` bytes of a file. They are not read at once, as one frame may be as large as
 /// a result.
 pub(crate) fn hash(file: &File, mut at: u64, bytes: u64) -> io::Result<u64> {
     let mut hasher = XxHash3_64::new();
-    let mut part = vec![0; bytes.min(PART as u64) as usize];
+    let mut part = vec![0; bytes.min(BLOCK as u64) as usize];
     let end = at + bytes;
     while at < end {
-        let part = &mut part[..(end - at).min(PART as u64) as usize];
+        let part = &mut part[..(end - at).min(BLOCK as u64) as usize];
         read_at(file, part, at)?;
         hasher.write(part);
         at += part.len() as u64;

@@ -11,8 +11,8 @@
 //! - A hash set or hash map of the decoded value may begin with another element. So `None` fits
 //!   everything. Two variants of an enum fit each other, except for the same number with another
 //!   name, or the same name with another number. An empty sequence fits any sequence.
-//! - A long shape is cut: after the first element of a sequence, after [`TUPLE`] elements of a
-//!   tuple, at [`DEPTH`], and after [`NODES`] in all. Whatever is cut off fits everything. So a
+//! - A long shape is cut: after the first element of a sequence, after [`REACH`] elements of a
+//!   tuple, at that depth, and after [`NODES`] in all. Whatever is cut off fits everything. So a
 //!   result of 1 MiB takes no longer than one of 10 bytes.
 //!
 //! Names of structs and newtypes are shown, but not compared: bytes don't depend on them.
@@ -29,12 +29,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::encode::decode;
+use super::frame::FRAME;
 
-/// The elements of a tuple or an array that are looked at; longer ones mostly have elements of one
-/// type.
-const TUPLE: usize = 32;
-/// The depth to which nested values are looked at: a list of boxes may be long.
-const DEPTH: usize = 32;
+/// The elements of a tuple or an array that are looked at, and the depth to which nested values
+/// are: more elements mostly have one type, and a list of boxes may be long.
+const REACH: usize = 32;
 /// The number of values that are looked at in all: trees are wide.
 const NODES: usize = 1000;
 
@@ -102,9 +101,6 @@ impl Shape {
     /// Compares the shape with that of the results in a segment's first frame, read as the type of
     /// today. The text of an error says what they are.
     pub(crate) fn check<R: Serialize + DeserializeOwned>(&self, content: &[u8]) -> Result<(), String> {
-        /// Large results are read later anyway, and then show a type that has changed.
-        const BYTES: usize = 1 << 20;
-
         let (mut shapes, mut left, mut unread) = (Shapes::default(), content, None);
         for _ in 0..LOOKED_AT {
             match decode::<R>(left) {
@@ -117,7 +113,8 @@ impl Shape {
                     break;
                 }
             }
-            if left.is_empty() || shapes.is_complete() || content.len() - left.len() >= BYTES {
+            // Large results are read later anyway, and then show a type that has changed.
+            if left.is_empty() || shapes.is_complete() || content.len() - left.len() >= FRAME {
                 break;
             }
         }

@@ -94,7 +94,7 @@ struct Shared {
 struct Queue {
     entries: Vec<Entry<Held>>,
     /// The bytes of the results and of the runs of a journal in them.
-    bytes: u64,
+    bytes: usize,
     /// The time at which the first of them came.
     since: Option<Instant>,
     is_over: bool,
@@ -129,7 +129,7 @@ impl Shared {
     }
 
     /// Queues something, unless writing has failed.
-    fn add(&self, bytes: u64, entry: Entry<Held>) {
+    fn add(&self, bytes: usize, entry: Entry<Held>) {
         if !self.maker.is_this_process() {
             return drop(entry);
         }
@@ -196,7 +196,7 @@ impl Writer {
             return;
         }
         let held = self.hold(encoded.memory());
-        self.shared.add(encoded.bytes.len() as u64, Entry::Results(encoded, held));
+        self.shared.add(encoded.bytes.len(), Entry::Results(encoded, held));
     }
 
     /// Counts bytes until they are written.
@@ -223,7 +223,7 @@ impl Writer {
         let runs: Vec<_> = runs.into_iter().map(run).collect();
         // A frame with a place and without runs would say that the sink went back.
         if !runs.is_empty() {
-            self.shared.add((RUN * runs.len()) as u64, Entry::Done(runs, place));
+            self.shared.add(RUN * runs.len(), Entry::Done(runs, place));
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::ser::{self, Serialize};
 
-use super::{DEPTH, NODES, TUPLE};
+use super::{NODES, REACH};
 
 pub(super) fn shape<R: Serialize + ?Sized>(value: &R) -> String {
     let mut to = Json { text: String::new(), left: NODES };
@@ -22,7 +22,7 @@ struct Json {
 impl Json {
     /// Adds the shape of a value.
     fn see<R: Serialize + ?Sized>(&mut self, value: &R, depth: usize) {
-        if self.left == 0 || depth == DEPTH {
+        if self.left == 0 || depth == REACH {
             return self.text.push_str(CUT);
         }
         self.left -= 1;
@@ -104,7 +104,7 @@ impl<'a> Shaper<'a> {
     fn tuple(self, len: usize, closing: &'static str) -> Parts<'a> {
         self.to.text.push_str("[\"tuple\",");
         self.to.add_number(len);
-        self.parts(TUPLE, closing)
+        self.parts(REACH, closing)
     }
 
     fn fields(self, name: &str, closing: &'static str) -> Parts<'a> {
