@@ -13,7 +13,7 @@ use crate::buffer::restored::Restored;
 use crate::error::Error;
 use crate::error::failure::{Ended, discard};
 use crate::memory::credit::Credit;
-use crate::memory::working::{INPUTS_PART, NOISE, bound};
+use crate::memory::working::{HEADROOM_PART, NOISE, bound};
 use crate::options::choices::OnPanic;
 use crate::output::outlet::Flow;
 use crate::plan::Plan;
@@ -320,7 +320,7 @@ impl Engine {
         // use memory again that is still in a cache. 6,000 items of 1 MiB took 4.6 s in stretches
         // of seven. They lie beside the results, which are counted. Other items have their own size
         // at least.
-        let inputs = BATCH_BYTES.min(self.ledger.budget().as_u64() / INPUTS_PART);
+        let inputs = BATCH_BYTES.min(self.ledger.budget().as_u64() / HEADROOM_PART);
         let fitting = usize::try_from(inputs / self.item_bound.max(self.item_size as u64).max(1));
         // All results of a stretch are handed over before the next check for an interrupt.
         let handed_over = (HANDED_SECONDS / self.books.learned.handling.max(1e-10)) as usize;

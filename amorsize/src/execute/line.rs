@@ -15,7 +15,7 @@ use crate::buffer::{RawChunk, Results};
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::memory::tracking::{self, Frame};
-use crate::memory::working::INPUTS_PART;
+use crate::memory::working::HEADROOM_PART;
 use crate::system::sync::now;
 use crate::system::thread_time::{Measuring, Use};
 
@@ -148,7 +148,7 @@ impl Line<'_> {
     fn fill(&mut self, chunk: &mut RawChunk, count: usize, way: Way) -> bool {
         let asks = &mut self.stock.asks;
         if self.work.facts.knows_items {
-            asks.fitting = self.work.tools.ledger.free() / INPUTS_PART;
+            asks.fitting = self.work.tools.ledger.free() / HEADROOM_PART;
         }
         if !self.work.tools.tracks {
             return self.input.fill(chunk, count, way, asks);

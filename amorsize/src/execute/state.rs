@@ -14,7 +14,7 @@ use crate::error::failure::Payload;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::{Correction, Credit};
 use crate::memory::tracking;
-use crate::memory::working::{Bounds, INPUTS_PART};
+use crate::memory::working::{Bounds, HEADROOM_PART};
 use crate::system::sync::{AtomicBool, Ordering};
 use crate::system::thread_time::IS_TOLD;
 use crate::units::by_index::ByIndex;
@@ -241,7 +241,7 @@ impl State {
 
     /// The number of further inputs that the budget has room for.
     pub(super) fn room(&self) -> usize {
-        let room = self.ledger.free() / INPUTS_PART / self.situation.item_bytes.max(1);
+        let room = self.ledger.free() / HEADROOM_PART / self.situation.item_bytes.max(1);
         let nothing_else_to_do = self.waiting.is_empty() && self.running == 0;
         let by_number = self.bounds.items.saturating_sub(self.opaque_items());
         let ahead = self.most_ahead().saturating_sub(self.queued + self.outstanding());

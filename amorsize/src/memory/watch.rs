@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::budget::{Budget, Ledger};
 use super::source::Source;
 use super::trim::trim;
-use super::working::{BATCH_PART, Bounds, Calls, HEADROOM_PART, Resident, Working};
+use super::working::{BATCH_PART, Bounds, Calls, HEADROOM_PART, NOISE, Resident, SMALL_PART, Working};
 use crate::units::ByteSize;
 
 /// The shortest time between two looks at resident memory, and so between two moments of a
@@ -30,13 +30,10 @@ pub(crate) const LOOK: Duration = Duration::from_millis(1);
 /// read takes some 30 us, and other programs need longer to take much. The limits of the process
 /// take 150 us, and are read as often.
 pub(crate) const READ: Duration = Duration::from_millis(50);
-/// An early read comes when the run has taken 1/16 of the available memory, so a run can overlook
-/// no more than that.
-const READ_PART: u64 = 16;
 /// The run leaves 1/20 of the memory that would be available without it. The kernel's figures lag
 /// behind, it needs some memory to free some, and page tables, stacks and calls in flight take some
 /// that no ledger counts. A run that left 6 MiB in a cgroup of 1 GiB was killed in one of five
-/// times.
+/// times. An early read comes when the run has taken as much, so it can overlook no more than that.
 const LEFT_ALONE: u64 = 20;
 /// The run holds less when tasks wait for memory for more than this part of the time.
 const PRESSURE: f64 = 0.1;
@@ -47,10 +44,6 @@ const GAIN: u64 = 8;
 /// A lowered limit rises by 1/512 of the budget with each look, which takes half a second for the
 /// whole budget. So a cause that lowers it has to come back often to matter.
 const RISE_PART: u64 = 512;
-
-/// Below this budget, in bytes, other changes in the process outweigh the run's: code that is
-/// loaded, stacks, buffers of the executor.
-const SMALL: u64 = 32 << 20;
 
 /// The bytes that a run may hold of what would be `available` without it.
 pub(crate) fn there_is(available: u64) -> u64 {
@@ -102,7 +95,7 @@ impl Watch {
         let working = headroom.base.map(|base| Working::new(headroom.budget, base, held.as_u64()));
         let stalled = source.stalled().map(|stalled| (now, stalled));
         let next_read = if budget.available.is_some() { now + READ } else { now };
-        let read_at_held = budget.available.map_or(0, |available| available.as_u64() / READ_PART);
+        let read_at_held = budget.available.map_or(0, |available| available.as_u64() / LEFT_ALONE);
         Self {
             source,
             share,
@@ -200,7 +193,7 @@ impl Watch {
             self.headroom.shrink(held - held / 4);
         }
         self.next_read = now + READ;
-        self.read_at_held = held + (available / READ_PART).min(budget);
+        self.read_at_held = held + (available / LEFT_ALONE).min(budget);
     }
 
     /// True if tasks have waited for memory for much of the time since the last look.
@@ -238,7 +231,9 @@ struct Headroom {
 
 impl Headroom {
     fn new(budget: u64, base: Option<ByteSize>, held_at_base: u64) -> Self {
-        let base = base.map(ByteSize::as_u64).filter(|_| budget >= SMALL);
+        // What is small in a smaller budget is less than noise: other changes in the process
+        // outweigh the run's, such as code that is loaded, stacks, buffers of the executor.
+        let base = base.map(ByteSize::as_u64).filter(|_| budget >= SMALL_PART * NOISE);
         let limit = if base.is_some() { budget - budget / HEADROOM_PART } else { budget };
         Self { budget, limit, base, held_at_base, ..Self::default() }
     }
@@ -399,8 +394,8 @@ mod tests {
         let mut scene = Scene::new(1.0, 400 * MIB);
         assert_eq!(scene.after(1, 0, 0), 380);
         scene.available(100);
-        assert_eq!(scene.after(1, 20, 20), 380, "not yet");
-        assert_eq!(scene.after(1, 30, 30), 123);
+        assert_eq!(scene.after(1, 19, 19), 380, "not yet");
+        assert_eq!(scene.after(1, 20, 20), 114);
     }
 
     #[test]

@@ -38,7 +38,7 @@ const BYTES_PER_SECOND: f64 = 40e9;
 /// Less than 1/32 of the budget does not matter. It has room for calls that all together could need
 /// less many times over, and the bound on their bytes is an upper one. A smaller growth can come
 /// from anywhere: stacks, code, the allocator's own.
-const SMALL_PART: u64 = 32;
+pub(super) const SMALL_PART: u64 = 32;
 /// The least growth of the process, in bytes, that counts: the kernel counts pages for each core,
 /// and adds them up now and then.
 pub(crate) const NOISE: u64 = 1 << 20;
@@ -48,10 +48,9 @@ const USUAL: f64 = 1.25;
 /// keeps the budget too. Allocators need 11 to 21 % more than they are asked for (mimalloc, results
 /// of 4 KiB to 1 MiB), and a third more while results grow, because gaps of the old sizes stay
 /// empty (`cargo bench --bench peak_memory`). More bytes in flight would only even out the pace of
-/// a sink, for which seven batches are enough.
-pub(super) const HEADROOM_PART: u64 = 4;
-/// Inputs may take 1/4 of the budget: their results need room too.
-pub(crate) const INPUTS_PART: u64 = 4;
+/// a sink, for which seven batches are enough. Inputs may take as much of what is free: their
+/// results need room too.
+pub(crate) const HEADROOM_PART: u64 = 4;
 /// A batch takes at most 1/8 of the budget, because one batch is with the sink while the next ones
 /// are made. So do the chunks of all threads, and results that are encoded and not written.
 pub(crate) const BATCH_PART: u64 = 8;
@@ -389,7 +388,7 @@ impl Working {
         self.items.look(Excess { bytes, units });
         self.items.follow(usize::MAX, now);
         let each = self.items.confirmed.unwrap_or(0.0).max(self.items.seen.per_unit());
-        let room = if items.have_results { self.room() } else { (self.budget / INPUTS_PART) as f64 };
+        let room = if items.have_results { self.room() } else { (self.budget / HEADROOM_PART) as f64 };
         let fitting = (room / each.max(1.0)) as usize;
         found.items = self.items.level.min(fitting).max(1);
         found.item = each as u64;

@@ -47,8 +47,6 @@ pub struct Retry {
 const FIRST: Duration = Duration::from_millis(10);
 /// While it waits, a worker does nothing else.
 const LONGEST: Duration = Duration::from_secs(1);
-/// A run that ends waits no longer than this for its calls that wait for their next try.
-const SLICE: Duration = Duration::from_millis(10);
 
 impl Retry {
     /// Makes a failed call again at most `times` times, first after 5 to 10 ms, and never after
@@ -130,7 +128,8 @@ impl Retry {
             if left.is_zero() {
                 return true;
             }
-            thread::sleep(left.min(SLICE));
+            // A run that ends waits no longer for its calls that wait for their next try.
+            thread::sleep(left.min(FIRST));
         }
     }
 }

@@ -6,8 +6,6 @@ use super::{Phase, Progress};
 use crate::system::calls::terminal_columns;
 use crate::units::seconds::Seconds;
 
-/// The bar's cells. With its name and figures it fits a terminal of 80 columns.
-const CELLS: usize = 16;
 /// Turns while items are done, for an input that doesn't know its length.
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 /// The columns of a terminal that doesn't tell them.
@@ -143,11 +141,13 @@ fn line(progress: &Progress, drawn: usize) -> String {
 }
 
 fn cells(done: usize, total: usize) -> String {
-    let full = if total == 0 { CELLS } else { (CELLS as f64 * done as f64 / total as f64) as usize };
-    let mut cells = "━".repeat(full.min(CELLS));
-    if full < CELLS {
+    // With its name and figures the bar fits a usual terminal.
+    let all = COLUMNS / 5;
+    let full = if total == 0 { all } else { (all as f64 * done as f64 / total as f64) as usize };
+    let mut cells = "━".repeat(full.min(all));
+    if full < all {
         cells.push(if done > 0 { '╸' } else { '─' });
-        cells.push_str(&"─".repeat(CELLS - full - 1));
+        cells.push_str(&"─".repeat(all - full - 1));
     }
     cells
 }

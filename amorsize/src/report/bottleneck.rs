@@ -5,7 +5,8 @@
 
 use std::fmt::{self, Write};
 
-use super::{Report, overrun};
+use super::{MOST, Report, overrun};
+use crate::system::thread_time::TIMED_ALONE;
 use crate::units::ByteSize;
 use crate::units::counted::Counted;
 use crate::units::measured_by::MeasuredBy;
@@ -14,13 +15,6 @@ use crate::units::seconds::Seconds;
 /// The least loss that counts as a bottleneck, as a part of the threads' time. Two runs of the same
 /// work differ by half of it.
 const WORTH_NAMING: f64 = 0.05;
-
-/// Something takes most of a time if it takes at least this part of it.
-const MOST: f64 = 0.5;
-
-/// The shortest item, in seconds, with a hand-over of less than a hundredth of it: a hand-over
-/// takes 1 us at worst.
-const LONG_ITEM: f64 = 100e-6;
 
 /// The main cause that kept a run from being faster; from [`Report::bottleneck`].
 ///
@@ -200,9 +194,9 @@ impl Report {
     /// True if the function waited, on the run's threads, while cores had nothing to do.
     fn waited_with_idle_cores(&self) -> bool {
         let Some(share) = self.waiting_share() else { return false };
-        // Half: a core that is more idle than busy.
+        // A core that is more idle than busy.
         let busy = self.totals.time_use.calls / self.totals.seconds.max(f64::MIN_POSITIVE) * (1.0 - share);
-        share > 0.5 && busy < 0.5 * self.totals.cores as f64
+        share > MOST && busy < MOST * self.totals.cores as f64
     }
 
     fn has_more_threads_than_cores(&self) -> bool {
@@ -220,7 +214,7 @@ impl Report {
 
     /// True if the calling thread alone did most of the run, because threads were slower.
     fn was_faster_alone(&self) -> bool {
-        self.totals.went_back && self.inline_seconds() > 0.5 * self.seconds()
+        self.totals.went_back && self.inline_seconds() > MOST * self.seconds()
     }
 }
 
@@ -265,7 +259,9 @@ fn what_to_do(report: &Report, bottleneck: Bottleneck) -> String {
         Bottleneck::LastItems => "a few heavy items came last, or there are few items for so many threads; put heavy \
                                   items first, or split them"
             .into(),
-        Bottleneck::Handling if report.seconds_per_item() > LONG_ITEM => {
+        // A hand-over takes no longer than the shortest call that is timed alone, and so less than
+        // a hundredth of these.
+        Bottleneck::Handling if report.seconds_per_item() > 100.0 * TIMED_ALONE.as_secs_f64() => {
             "threads were slow to start on what waited for them: the pool, or the machine, has other work".into()
         }
         Bottleneck::Handling => format!(

@@ -34,6 +34,10 @@ use crate::error::outcome::Failures;
 use crate::system::cores;
 use crate::units::counted::Counted;
 
+/// Something is most of a whole, or explains it, from this part on: half, so that all others
+/// together are no more.
+const MOST: f64 = 0.5;
+
 /// The measurements of a finished run.
 ///
 /// Each terminal of a run that ended early and goes on has a report of its own part.

@@ -2,14 +2,10 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::{MOST, Report};
 use crate::plan::Warning;
 use crate::units::ByteSize;
 use crate::units::measured_by::MeasuredBy;
-
-/// A cause is named if it explains at least this part of the excess, or of the growth beyond the
-/// bytes that the run knew of: half, so that all others together explain no more.
-const MOST: f64 = 0.5;
 
 /// The lines that make every heap byte count, as in the guide.
 const CURE: [&str; 3] = [
@@ -43,6 +39,7 @@ impl Report {
     }
 
     /// The most likely cause for which resident memory went over the budget; `None` if it did not.
+    /// It explains most of the excess, or of the growth beyond the bytes that the run knew of.
     fn cause(&self) -> Option<Cause> {
         let (peak, over) = self.peak_resident().zip(self.over_budget())?;
         // Here nothing may be unknown, and nothing explains that.

@@ -5,9 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// The first size of the buffer, in bytes: the longest of the files, `memory.stat`, has 2 KiB. A
-/// longer one makes the buffer grow.
-const USUAL_LENGTH: usize = 4 << 10;
+use crate::system::page_faults::PAGE;
 
 /// A file that the first read opens and then keeps open: opening takes several times as long as
 /// reading.
@@ -56,7 +54,8 @@ impl KeptFile {
         let State::Open(file) = &self.state else { return None };
         let buffer = &mut buffer.0;
         if buffer.is_empty() {
-            buffer.resize(USUAL_LENGTH, 0);
+            // The longest file, `memory.stat`, has 2 KiB. A longer one makes the buffer grow.
+            buffer.resize(PAGE as usize, 0);
         }
         loop {
             // These files come in one piece, so one that leaves room in the buffer has ended.
@@ -91,7 +90,7 @@ mod tests {
         assert_eq!(file.text(&mut buffer), Some("first"));
         fs::write(&path, "2nd").unwrap();
         assert_eq!(file.text(&mut buffer), Some("2nd"));
-        let long = "a line\n".repeat(USUAL_LENGTH);
+        let long = "a line\n".repeat(PAGE as usize);
         fs::write(&path, &long).unwrap();
         assert_eq!(file.text(&mut buffer), Some(&*long));
         fs::write(&path, [0xff]).unwrap();
