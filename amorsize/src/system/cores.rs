@@ -5,15 +5,17 @@
 //! which of them share a core; other systems are not asked, and each of their processors counts as
 //! a core.
 
-use super::process::Found;
+use std::num::NonZeroUsize;
+
+use once_cell::race::OnceNonZeroUsize;
 
 /// The number of threads of this process that can run at a time, by its affinity mask and its
 /// cgroup's quota.
 pub(crate) fn usable() -> usize {
     /// Kept, because asking takes 26 us to read files in /proc and /sys.
-    static USABLE: Found = Found::new();
+    static USABLE: OnceNonZeroUsize = OnceNonZeroUsize::new();
 
-    USABLE.get(|| std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64)) as usize
+    USABLE.get_or_init(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)).get()
 }
 
 /// The processors that this process may use.
@@ -29,11 +31,14 @@ impl Cores {
     /// The cores of this process. The first call takes 33 us if no core is shared, otherwise 14 us
     /// and another 7 us for each core.
     pub(crate) fn of_this_process() -> Self {
-        static PHYSICAL: Found = Found::new();
+        static PHYSICAL: OnceNonZeroUsize = OnceNonZeroUsize::new();
 
         let threads = usable();
-        let physical = PHYSICAL.get(|| physical().map_or(threads, |cores| cores.min(threads)) as u64);
-        Self { threads, physical: physical as usize }
+        let physical = PHYSICAL.get_or_init(|| {
+            let cores = physical().map_or(threads, |cores| cores.min(threads));
+            NonZeroUsize::new(cores).unwrap_or(NonZeroUsize::MIN)
+        });
+        Self { threads, physical: physical.get() }
     }
 
     /// The effective number of cores of `threads` busy threads, if the second thread of a core

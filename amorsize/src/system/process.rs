@@ -1,10 +1,11 @@
 //! Values that belong to one process. A child made by `fork` without `exec` begins with a copy of
 //! its parent's memory, but with only one of its threads: locks that another thread held stay
-//! locked, pools have no threads, and open files of `/proc/self` are the parent's.
+//! locked, pools have no threads, and open files of `/proc/self` are the parent's. So what is found
+//! once, here and elsewhere, is in cells of `once_cell::race`: unlike `OnceLock` they hold no lock
+//! meanwhile, and two threads may find it at the same time.
 
 use std::any::Any;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
 
@@ -91,33 +92,6 @@ impl Maker {
     }
 }
 
-/// A number that is found once. Unlike `OnceLock` it holds no lock meanwhile that a child made by
-/// `fork` would wait for; so two threads may find it at the same time.
-#[derive(Debug)]
-pub(crate) struct Found(AtomicU64);
-
-impl Found {
-    /// The number before it is found. A number that is as large is found again each time.
-    const UNKNOWN: u64 = u64::MAX;
-
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(Self::UNKNOWN))
-    }
-
-    /// The value of `find`, by the first call.
-    pub(crate) fn get(&self, find: impl FnOnce() -> u64) -> u64 {
-        match self.0.load(Ordering::Relaxed) {
-            Self::UNKNOWN => {
-                let found = find();
-                // If another thread was first, its number stays.
-                let kept = self.0.compare_exchange(Self::UNKNOWN, found, Ordering::Relaxed, Ordering::Relaxed);
-                kept.err().unwrap_or(found)
-            }
-            found => found,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -167,11 +141,5 @@ mod tests {
         assert_eq!(value.get(|| vec![2]), (&vec![2], true));
         assert_eq!(value.get(|| vec![3]), (&vec![2], true));
         assert_eq!(value.own.get().unwrap().value.downcast_ref(), Some(&vec![1]));
-    }
-
-    #[test]
-    fn what_is_found_once_stays() {
-        let found = Found::new();
-        assert_eq!((found.get(|| 1), found.get(|| 2)), (1, 1));
     }
 }

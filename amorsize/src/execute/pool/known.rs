@@ -2,15 +2,17 @@
 //! how large their stacks are.
 
 use std::error::Error as _;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use once_cell::race::OnceNonZeroUsize;
 use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::own_threads::Count;
 use crate::error::{Error, ErrorKind};
-use crate::system::process::{Found, PerProcess};
+use crate::system::process::PerProcess;
 use crate::system::refused::Refused;
 use crate::system::{calls, cores};
 
@@ -203,14 +205,14 @@ impl WorkerStack {
 
 /// The number of threads that rayon gives by default.
 pub(super) fn default_threads() -> usize {
-    static FOUND: Found = Found::new();
+    static FOUND: OnceNonZeroUsize = OnceNonZeroUsize::new();
 
-    let found = FOUND.get(|| {
+    let found = FOUND.get_or_init(|| {
         let asked =
             std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok()).filter(|&count| count > 0);
-        at_most(asked.unwrap_or_else(cores::usable)) as u64
+        NonZeroUsize::new(at_most(asked.unwrap_or_else(cores::usable))).unwrap_or(NonZeroUsize::MIN)
     });
-    found as usize
+    found.get()
 }
 
 /// `threads`, but no more than a pool can have: 65,535, and 255 on 32 bits.

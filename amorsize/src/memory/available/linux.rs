@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use once_cell::race::OnceBool;
+
 use super::super::working::NOISE;
 use super::cgroup::Cgroups;
 use super::kept_file::{Buffer, KeptFile};
 use super::machine::{self, ResourceLimits};
 use crate::system::calls::max_resident;
-use crate::system::process::{Found, PerProcess};
+use crate::system::process::PerProcess;
 use crate::units::ByteSize;
 
 /// The bytes that the process may still take: the least of those that the machine, each cgroup of
@@ -67,14 +69,14 @@ fn resident_now() -> Option<ByteSize> {
 /// `getrusage` takes 0.5 us. But a process that a larger one started, as cargo does, gets the
 /// larger one's figure. Then the peak comes from `/proc`, which takes 13 us.
 pub(crate) fn peak_resident() -> Option<ByteSize> {
-    static IS_OWN: PerProcess<Found> = PerProcess::new();
+    static IS_OWN: PerProcess<OnceBool> = PerProcess::new();
     let read = || machine::peak_resident(&fs::read_to_string("/proc/self/status").ok()?);
     let told = max_resident();
-    let is_own = IS_OWN.get(Found::new).0.get(|| match (told, read()) {
-        (Some(told), Some(own)) => (told <= own + ByteSize::new(NOISE)).into(),
-        (told, _) => told.is_some().into(),
+    let is_own = IS_OWN.get(OnceBool::new).0.get_or_init(|| match (told, read()) {
+        (Some(told), Some(own)) => told <= own + ByteSize::new(NOISE),
+        (told, _) => told.is_some(),
     });
-    if is_own > 0 { told } else { read() }
+    if is_own { told } else { read() }
 }
 
 fn kept() -> MutexGuard<'static, SystemMemory> {

@@ -14,10 +14,11 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
+use once_cell::race::OnceBox;
+
 use super::machine::{self, ResourceLimits, number, soft, text, word};
 use super::{Started, cgroup};
 use crate::system::cores;
-use crate::system::process::Found;
 use crate::units::ByteSize;
 
 /// The address space that glibc reserves for each thread that allocates (an arena),
@@ -33,11 +34,11 @@ const CAP_SYS_RESOURCE: u64 = 1 << 24;
 /// The threads that may run at a time, over all runs of the process; `enough` if the limits allow
 /// more.
 pub(crate) fn most_threads(started: Started, enough: usize) -> usize {
-    static MAPPED_BEFORE: Found = Found::new();
+    static MAPPED_BEFORE: OnceBox<ByteSize> = OnceBox::new();
 
     // Found before the first thread starts.
     let mapped = || fs::read_to_string("/proc/self/statm").ok().and_then(|statm| machine::mapped(&statm));
-    let mapped_before = ByteSize::new(MAPPED_BEFORE.get(|| mapped().unwrap_or(ByteSize::ZERO).as_u64()));
+    let mapped_before = *MAPPED_BEFORE.get_or_init(|| Box::new(mapped().unwrap_or(ByteSize::ZERO)));
     let own = Space::of_this_process();
     let space = Space { stack: started.stack.map_or(own.stack, ByteSize::of_usize), mapped_before, ..own };
     most_under(Path::new("/"), &space, started, enough)

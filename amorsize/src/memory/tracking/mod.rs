@@ -26,9 +26,9 @@ mod stray;
 use std::alloc::{GlobalAlloc, Layout, System, alloc, dealloc};
 use std::hint::black_box;
 use std::mem::forget;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use frame::{Nested, count_less, count_more};
+use once_cell::race::OnceBool;
 
 pub use frame::HeapUse;
 pub(crate) use frame::{Frame, is_open, settle};
@@ -210,29 +210,23 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Tracking<A> {
 /// True if [`Tracking`] is this program's global allocator.
 #[inline]
 pub(crate) fn is_active() -> bool {
-    const UNKNOWN: u8 = 0;
-    const NO: u8 = 1;
-    const YES: u8 = 2;
-    static ACTIVE: AtomicU8 = AtomicU8::new(UNKNOWN);
-    match ACTIVE.load(Ordering::Relaxed) {
-        UNKNOWN => {
-            let layout = Layout::new::<u8>();
-            let frame = Frame::begin();
-            // SAFETY: the size is not zero. Without `black_box` the compiler may leave out an
-            // allocation that nothing reads.
-            let place = black_box(unsafe { alloc(layout) });
-            if place.is_null() {
-                // Out of memory: this answer holds for now only, the next call tries again.
-                return false;
-            }
-            // SAFETY: it was allocated with this layout just now.
-            unsafe { dealloc(place, layout) };
-            let active = frame.end().peak() == 1;
-            ACTIVE.store(if active { YES } else { NO }, Ordering::Relaxed);
-            active
+    static ACTIVE: OnceBool = OnceBool::new();
+
+    let found = ACTIVE.get_or_try_init(|| {
+        let layout = Layout::new::<u8>();
+        let frame = Frame::begin();
+        // SAFETY: the size is not zero. Without `black_box` the compiler may leave out an
+        // allocation that nothing reads.
+        let place = black_box(unsafe { alloc(layout) });
+        if place.is_null() {
+            return Err(());
         }
-        known => known == YES,
-    }
+        // SAFETY: it was allocated with this layout just now.
+        unsafe { dealloc(place, layout) };
+        Ok(frame.end().peak() == 1)
+    });
+    // Without memory the answer holds for now only: the next call tries again.
+    found.unwrap_or(false)
 }
 
 #[cfg(test)]
