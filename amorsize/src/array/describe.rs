@@ -1,10 +1,11 @@
 //! `array.json`: the identity of the results of all tasks.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::ArrayError;
 use super::directory::{Directory, read_once, write_once};
-use crate::store::{FORMAT, Identity, hex, platform};
+use crate::error::Changed;
+use crate::store::{Difference, Identity, Missing, identity_json, of_another};
 
 /// The identity of an array's results, as this process knows it.
 #[derive(Clone, Debug)]
@@ -18,23 +19,11 @@ pub(super) struct Described {
 
 impl Described {
     fn to_json(&self) -> Value {
-        let identity = &self.identity;
-        let shared: Map<String, Value> =
-            identity.shared.iter().map(|(name, hash)| (name.clone(), hex(*hash).into())).collect();
-        json!({
-            "format": FORMAT,
-            "platform": platform(),
-            "function": identity.function,
-            "version": identity.version,
-            "tokens": hex(identity.tokens),
-            "item": identity.item,
-            "result": identity.result,
-            "shared": shared,
-            "tasks": self.tasks,
-            "items": self.items,
-            "input": self.input,
-            "amorsize": env!("CARGO_PKG_VERSION"),
-        })
+        let mut described = identity_json(&self.identity);
+        described["tasks"] = self.tasks.into();
+        described["items"] = self.items.into();
+        described["input"] = self.input.clone().into();
+        described
     }
 
     /// Refuses a directory with results of another array. False if it has none.
@@ -49,12 +38,13 @@ impl Described {
             }
         }
         let Some(was) = was else { return Ok(false) };
-        match difference(&was, &self.to_json()) {
-            None => Ok(true),
-            Some((what, before, now, way_out)) => Err(ArrayError::refused(format!(
+        match self.difference(&was) {
+            Ok(None) => Ok(true),
+            Ok(Some((what, before, now, way_out))) => Err(ArrayError::refused(format!(
                 "{} has results of another array: its {what} was {before} and is now {now}; {way_out}",
                 directory.path().display()
             ))),
+            Err(Missing(_)) => Err(ArrayError::Damaged { path, offset: 0, task: None }),
         }
     }
 
@@ -70,67 +60,42 @@ impl Described {
         }
         Ok(())
     }
-}
 
-const OTHER_DIRECTORY: &str = "go back to that, or use another directory";
+    /// The first respect in which the results are of another array: its name, both values, and the
+    /// way out.
+    fn difference(&self, was: &Value) -> Result<Option<(String, String, String, String)>, Missing> {
+        const OTHER_DIRECTORY: &str = "go back to what it was, or use another directory";
+        const INPUT: &str = "give it the same items in the same order (sort what has none, such as a directory or a hash \
+                             map), or use another directory";
+        const TASKS: &str = "call `array` with that, or set AMORSIZE_TASKS, or use another directory";
 
-/// The first respect in which two arrays differ: its name, both values, and the way out.
-fn difference(was: &Value, is: &Value) -> Option<(String, String, String, String)> {
-    let told = |value: &Value| match value {
-        Value::String(text) => format!("`{text}`"),
-        Value::Null => "not stated".to_owned(),
-        other => other.to_string(),
-    };
-    let differs = |key: &str, what: &str, way_out: &str| {
-        let (was, is) = (&was[key], &is[key]);
-        (was != is).then(|| (what.to_owned(), told(was), told(is), way_out.to_owned()))
-    };
-    let plain = |key, what| differs(key, what, OTHER_DIRECTORY);
-    // Without a version, the hash of the function's tokens is its version. A program that states
-    // this hash as its version says that results are still the same.
-    let version = |array: &Value| match &array["version"] {
-        Value::Null => array["tokens"].clone(),
-        stated => stated.clone(),
-    };
-    let states_version = |array: &Value| !array["version"].is_null();
-    let code = || {
-        if version(was) == version(is) {
-            return None;
+        let is = self.to_json();
+        let told = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| format!("`{text}`"));
+        let differs = |key: &str, what: &str, way_out: &str| {
+            let (was, is) = (&was[key], &is[key]);
+            (was != is).then(|| (what.to_owned(), told(was), told(is), way_out.to_owned()))
+        };
+        let unreadable = ["format", "platform"].iter().find_map(|key| differs(key, key, OTHER_DIRECTORY));
+        if unreadable.is_some() {
+            return Ok(unreadable);
         }
-        if states_version(was) || states_version(is) {
-            return plain("version", "`version`");
+        // Each part of the results tells their shape.
+        if let Some(Difference { what, was, is, same_version }) = of_another(was, &self.identity)? {
+            let way_out = match same_version.filter(|_| what == Changed::Function) {
+                Some(version) => {
+                    format!("{OTHER_DIRECTORY}; if the results are the same, state `version = \"{version}\"`")
+                }
+                None => OTHER_DIRECTORY.to_owned(),
+            };
+            let [was, is] = [was, is].map(|text| match text.strip_prefix("hash ") {
+                Some(hash) => format!("hash `{hash}`"),
+                None => text,
+            });
+            return Ok(Some((what.to_string(), was, is, way_out)));
         }
-        let tokens = was["tokens"].as_str().unwrap_or_default();
-        let way_out = format!("{OTHER_DIRECTORY}; if the results are the same, state `version = \"{tokens}\"`");
-        differs("tokens", "code", &way_out)
-    };
-    let types = || plain("result", "type of results").or_else(|| plain("item", "type of items"));
-    let shared = || {
-        let both = [&was["shared"], &is["shared"]].map(|shared| shared.as_object());
-        let names = both.iter().flatten().flat_map(|shared| shared.keys());
-        let (mut names, value) = (names, |at: usize, name: &String| both[at].and_then(|shared| shared.get(name)));
-        let name = names.find(|name| value(0, name) != value(1, name))?;
-        let hash = |at| value(at, name).map_or("none".to_owned(), |hash| format!("hash {}", told(hash)));
-        Some((format!("shared parameter `{name}`"), hash(0), hash(1), OTHER_DIRECTORY.to_owned()))
-    };
-    let input = "give it the same items in the same order (sort what has none, such as a directory or a hash map), or use \
-                 another directory";
-    plain("format", "format")
-        .or_else(|| plain("platform", "platform"))
-        .or_else(|| plain("function", "function"))
-        .or_else(code)
-        // A version stands for the names of types, too. Each part tells the shape of its results.
-        .or_else(|| if states_version(was) || states_version(is) { None } else { types() })
-        .or_else(shared)
-        .or_else(|| {
-            differs(
-                "tasks",
-                "number of tasks",
-                "call `array` with that, or set AMORSIZE_TASKS, or use another directory",
-            )
-        })
-        .or_else(|| differs("items", "number of items", input))
-        .or_else(|| differs("input", "input", input))
+        let tasks = differs("tasks", "number of tasks", TASKS);
+        Ok(tasks.or_else(|| differs("items", "number of items", INPUT)).or_else(|| differs("input", "input", INPUT)))
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +103,7 @@ mod tests {
     use super::*;
     use crate::store::Kind;
 
-    fn described(version: Option<&str>, item: &str, result: &str) -> Value {
+    fn described(version: Option<&str>, item: &str, result: &str) -> Described {
         let identity = Identity {
             kind: Kind::Checkpoint,
             function: "thumbs::resize".into(),
@@ -148,20 +113,24 @@ mod tests {
             result: result.into(),
             shared: Vec::new(),
         };
-        Described { tasks: 2, items: 8, identity, input: "id photos".into() }.to_json()
+        Described { tasks: 2, items: 8, identity, input: "id photos".into() }
+    }
+
+    fn difference(was: &Described, is: &Described) -> Option<String> {
+        let difference = is.difference(&was.to_json()).unwrap_or_else(|Missing(key)| panic!("no {key}"));
+        difference.map(|(what, ..)| what)
     }
 
     #[test]
     fn a_version_stands_for_the_names_of_types() {
         let what = |version: Option<&str>, item, result| {
-            let difference = difference(&described(version, "u32", "String"), &described(version, item, result));
-            difference.map(|(what, ..)| what)
+            difference(&described(version, "u32", "String"), &described(version, item, result))
         };
         assert_eq!(what(None, "u32", "moved::String").as_deref(), Some("type of results"));
         assert_eq!(what(None, "u64", "String").as_deref(), Some("type of items"));
         assert_eq!(what(Some("1"), "u64", "moved::String"), None);
         // The hash of the code, stated as the version, says that results are the same.
-        let stated = described(Some(&hex(1)), "u64", "moved::String");
-        assert!(difference(&described(None, "u32", "String"), &stated).is_none());
+        let stated = described(Some("0000000000000001"), "u64", "moved::String");
+        assert_eq!(difference(&described(None, "u32", "String"), &stated), None);
     }
 }

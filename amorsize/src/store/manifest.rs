@@ -21,7 +21,11 @@ pub(super) const REMOVED: &str = "manifest.json.removed";
 /// the date and the versions with which the directory was begun, for messages.
 pub(crate) fn compare_or_write(directory: &Path, identity: &Identity, has_segments: bool) -> Result<String, Error> {
     if let Some(was) = read(directory, has_segments)? {
-        return unless_changed(directory, &was, difference(&was, identity));
+        let difference = unreadable(&was, identity.kind).and_then(|reason| match reason {
+            Some(reason) => Ok(Some(reason)),
+            None => of_another(&was, identity),
+        });
+        return unless_changed(directory, &was, difference);
     }
     let manifest = of(identity, SystemTime::now());
     write(directory, &manifest)?;
@@ -89,7 +93,7 @@ pub(crate) fn hex(number: u64) -> String {
     format!("{number:016x}")
 }
 
-pub(crate) fn platform() -> String {
+fn platform() -> String {
     let order = if cfg!(target_endian = "big") { "big-endian" } else { "little-endian" };
     format!("{} bits, {order}", usize::BITS)
 }
@@ -110,12 +114,12 @@ fn kept(keeps: &str) -> String {
     }
 }
 
-fn of(identity: &Identity, now: SystemTime) -> Value {
+/// The keys that a manifest has in common with the description of an array.
+pub(crate) fn identity_json(identity: &Identity) -> Value {
     let shared: serde_json::Map<_, _> =
         identity.shared.iter().map(|(name, hash)| (name.clone(), hex(*hash).into())).collect();
     json!({
         "format": FORMAT,
-        "keeps": keeps(identity.kind),
         "function": identity.function,
         "tokens": hex(identity.tokens),
         "version": identity.version,
@@ -124,9 +128,15 @@ fn of(identity: &Identity, now: SystemTime) -> Value {
         "shared": shared,
         "platform": platform(),
         "amorsize": env!("CARGO_PKG_VERSION"),
-        "rustc": env!("AMORSIZE_RUSTC"),
-        "begun": format!("{} UTC", minute_and_second(now).0),
     })
+}
+
+fn of(identity: &Identity, now: SystemTime) -> Value {
+    let mut manifest = identity_json(identity);
+    manifest["keeps"] = keeps(identity.kind).into();
+    manifest["rustc"] = env!("AMORSIZE_RUSTC").into();
+    manifest["begun"] = format!("{} UTC", minute_and_second(now).0).into();
+    manifest
 }
 
 /// The date on which the directory was begun, and the versions of amorsize and of the compiler that
@@ -153,15 +163,17 @@ fn write(directory: &Path, manifest: &Value) -> Result<(), Error> {
         .map_err(|error| storage(&path, "put in place", &error, None, None))
 }
 
-struct Difference {
-    what: Changed,
-    was: String,
-    is: String,
-    same_version: Option<String>,
+/// A respect in which results are of another run.
+pub(crate) struct Difference {
+    pub(crate) what: Changed,
+    pub(crate) was: String,
+    pub(crate) is: String,
+    /// The version to state if results are the same.
+    pub(crate) same_version: Option<String>,
 }
 
 /// A key that is missing, or has a value of another type.
-struct Missing(&'static str);
+pub(crate) struct Missing(pub(crate) &'static str);
 
 fn text<'m>(manifest: &'m Value, key: &'static str) -> Result<&'m str, Missing> {
     manifest[key].as_str().ok_or(Missing(key))
@@ -182,15 +194,12 @@ fn unreadable(manifest: &Value, kind: Kind) -> Result<Option<Difference>, Missin
     Ok(keeps.or(differs(Changed::Platform, text(manifest, "platform")?.to_owned(), platform())))
 }
 
-/// The first respect in which the manifest is of another run.
+/// The first respect in which results that can be read are of another run.
 ///
 /// Without a version, the hash of the function's tokens is the version. A run that states this hash
 /// as its version says that its results are still the same. So a first version never makes old
 /// results those of a function that has changed.
-fn difference(manifest: &Value, identity: &Identity) -> Result<Option<Difference>, Missing> {
-    if let Some(reason) = unreadable(manifest, identity.kind)? {
-        return Ok(Some(reason));
-    }
+pub(crate) fn of_another(manifest: &Value, identity: &Identity) -> Result<Option<Difference>, Missing> {
     let text = |key| text(manifest, key);
     let quoted = |text: &str| format!("`{text}`");
 

@@ -74,7 +74,7 @@ pub(crate) use frame::{BLOCK, FRAME, Head, KEPT_FRAMES};
 pub(crate) use frame::{CLOSING, LZ4, Run, Spot};
 pub(crate) use identity::{Identity, ItemsHash, Kind, StableHasher};
 #[cfg(feature = "array")]
-pub(crate) use manifest::{hex, platform};
+pub(crate) use manifest::{Difference, Missing, hex, identity_json, of_another};
 pub(crate) use open::Store;
 #[cfg(feature = "array")]
 pub(crate) use scan::hash;

@@ -33,7 +33,7 @@ fn refuses(way: &str, other: &str, job: (usize, u64), says: &str) {
     assert_eq!(files(&out), before);
 }
 
-const BACK: &str = "go back to that, or use another directory";
+const BACK: &str = "go back to what it was, or use another directory";
 const SAME: &str = "give it the same items in the same order (sort what has none, such as a directory or a hash map), or use \
                     another directory";
 
