@@ -526,15 +526,19 @@ impl Core {
     /// The error for `count` results that can't be moved to one allocation, `item` being the first
     /// that was not.
     fn no_room(&self, item: usize, count: usize) -> Error {
+        self.over_budget(item, ByteSize::of_usize(self.result_size) * count as u64, None)
+    }
+
+    fn over_budget(&self, item: usize, needed: ByteSize, expected: Option<ByteSize>) -> Error {
         let ledger = &self.tools.ledger;
         Error::new(ErrorKind::OverBudget {
             item,
             items_done: self.engine.items_held(),
             held: ledger.held(),
-            needed: ByteSize::of_usize(self.result_size) * count as u64,
+            needed,
             budget: ledger.budget(),
             allowed: ByteSize::new(ledger.limit()),
-            expected: None,
+            expected,
             measured_by: MeasuredBy::SizeOf,
         })
     }

@@ -4,15 +4,14 @@
 use super::Core;
 use crate::call::Function;
 use crate::durable::Handle;
+use crate::error::Error;
 use crate::error::failure::Ended;
-use crate::error::{Error, ErrorKind};
 use crate::execute::kept::KeptPart;
 use crate::input::Input;
 use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::output::outlet::Outlet;
 use crate::units::ByteSize;
-use crate::units::measured_by::MeasuredBy;
 
 impl Core {
     /// Has a keeper keep what the run finishes. Without one, the run only skips items.
@@ -74,16 +73,7 @@ impl Core {
 
     /// The error for results in a file that are too large to collect.
     pub(super) fn too_much_on_disk(&mut self, item: usize, needed: u64) -> Error {
-        let ledger = &self.tools.ledger;
-        Error::new(ErrorKind::OverBudget {
-            item,
-            items_done: self.engine.items_held(),
-            held: ledger.held(),
-            needed: ByteSize::new(needed),
-            budget: ledger.budget(),
-            allowed: ByteSize::new(ledger.limit()),
-            expected: self.kept.on_disk().map(|bytes| ledger.held() + ByteSize::new(bytes)),
-            measured_by: MeasuredBy::SizeOf,
-        })
+        let expected = self.kept.on_disk().map(|bytes| self.tools.ledger.held() + ByteSize::new(bytes));
+        self.over_budget(item, ByteSize::new(needed), expected)
     }
 }
