@@ -164,16 +164,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             failure = sink(batch).err();
             failure.is_none()
         });
-        match (outcome, failure) {
-            (Ok(mut report), _) => {
-                report.set_not_removed(self.remove_kept().map_err(|error| S::of_run(error.into()))?);
-                Ok(P::given(report, &mut self.seen))
-            }
-            // The sink had what comes before anything else that ended the run.
-            (Err(_), Some(error)) => Err(error),
-            (Err(Some(failed)), None) => Err(S::of_run(failed)),
-            (Err(None), None) => unreachable!("the sink ends the run by an error"),
-        }
+        let mut report = ended(outcome, failure, S::of_run)?;
+        report.set_not_removed(self.remove_kept().map_err(|error| S::of_run(error.into()))?);
+        Ok(P::given(report, &mut self.seen))
     }
 
     /// Runs everything and appends the values to `values`, in input order.
@@ -345,9 +338,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         &mut self,
         sink: S,
     ) -> Result<P::Given<Report>, <S::Error as WriteError<P::Failed>>::Failed> {
+        let of_run = <S::Error as WriteError<P::Failed>>::of_run;
         let mut sink = self.begin_sink(sink).map_err(|error| match error {
             Ok(error) => error.of_sink(),
-            Err(error) => <S::Error as WriteError<_>>::of_run(error.into()),
+            Err(error) => of_run(error.into()),
         })?;
         let keeper = self.core.keeper().clone();
         let mut in_hand = InHand::new(keeper.clone());
@@ -361,19 +355,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             }
             in_hand.is_stored
         });
-        match (outcome, failure) {
-            (Ok(mut report), _) => {
-                sink.finish().map_err(WriteError::of_sink)?;
-                self.core.is_sunk = true;
-                let not_removed = self.remove_kept();
-                report.set_not_removed(not_removed.map_err(|error| <S::Error as WriteError<_>>::of_run(error.into()))?);
-                Ok(P::given(report, &mut self.seen))
-            }
-            // The sink had what comes before anything else that ended the run.
-            (Err(_), Some(error)) => Err(error.of_sink()),
-            (Err(Some(failed)), None) => Err(<S::Error as WriteError<_>>::of_run(failed)),
-            (Err(None), None) => unreachable!("the sink ends the run by an error"),
-        }
+        let mut report = ended(outcome, failure.map(WriteError::of_sink), of_run)?;
+        sink.finish().map_err(WriteError::of_sink)?;
+        self.core.is_sunk = true;
+        report.set_not_removed(self.remove_kept().map_err(|error| of_run(error.into()))?);
+        Ok(P::given(report, &mut self.seen))
     }
 
     /// Runs the items when the values are asked for, and gives each as soon as it is ready, with
@@ -580,5 +566,18 @@ impl<I: IntoIterator, R, C, P: Policy<R>> IntoIterator for Batched<I, R, C, P> {
     fn into_iter(mut self) -> IntoIter<I, R, C, P> {
         let started = self.start_without_sink();
         IntoIter::new(self, started)
+    }
+}
+
+/// The report of a run whose sink has everything; or the error that came first, as one of the
+/// terminal.
+#[inline]
+fn ended<F, S>(outcome: Result<Report, Option<F>>, failure: Option<S>, of_run: fn(F) -> S) -> Result<Report, S> {
+    match (outcome, failure) {
+        (Ok(report), _) => Ok(report),
+        // The sink had what comes before anything else that ended the run.
+        (Err(_), Some(error)) => Err(error),
+        (Err(Some(failed)), None) => Err(of_run(failed)),
+        (Err(None), None) => unreachable!("the sink ends the run by an error"),
     }
 }
