@@ -25,17 +25,12 @@ use crate::memory::credit::Credit;
 #[must_use = "an iterator does nothing until it is asked for results"]
 pub struct Iter<'a, R> {
     spilled: &'a Spilled<R>,
-    /// That of the results behind `read`.
-    place: Place,
-    read: std::vec::IntoIter<R>,
-    unread: Unread,
-    left: usize,
+    cursor: Cursor<R>,
 }
 
 impl<'a, R> Iter<'a, R> {
     pub(super) fn new(spilled: &'a Spilled<R>) -> Self {
-        let (read, left) = (Vec::new().into_iter(), spilled.len());
-        Self { spilled, place: Place::default(), read, unread: Unread::default(), left }
+        Self { spilled, cursor: Cursor::new(Vec::new(), spilled.len()) }
     }
 }
 
@@ -43,28 +38,12 @@ impl<R: Serialize + DeserializeOwned> Iterator for Iter<'_, R> {
     type Item = Result<R, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        while self.read.len() == 0 {
-            if let Some(error) = self.unread.next() {
-                self.left -= 1;
-                return Some(Err(error));
-            }
-            match self.spilled.part(&mut self.place) {
-                Ok(values) => self.read = values?.into_iter(),
-                Err(error) => {
-                    let results = self.spilled.kept.skip(&mut self.place);
-                    self.unread = Unread { error: Some(error), results };
-                }
-            }
-        }
-        self.left -= 1;
-        self.read.next().map(Ok)
+        let spilled = self.spilled;
+        self.cursor.next(|place| spilled.part(place).map_err(|error| (error, spilled.kept.skip(place))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (usize::from(self.left > 0), Some(self.left))
+        self.cursor.size_hint()
     }
 }
 
@@ -90,23 +69,50 @@ impl<R: DeserializeOwned> IntoIterator for Spilled<R> {
             Kept::Memory { values, credit, .. } => (None, values, credit),
             kept => (Some(kept), Vec::new(), Credit::NONE),
         };
-        let (read, unread) = (read.into_iter(), Unread::default());
-        IntoIter { kept, place: Place::default(), read, unread, left, _credit: credit }
+        IntoIter { kept, cursor: Cursor::new(read, left), _credit: credit }
     }
 }
 
-/// The results of a part that can't be read. Each is an error: so all others keep their places
-/// beside their [indices](Spilled::indices).
-#[derive(Default)]
-struct Unread {
-    error: Option<Error>,
-    results: usize,
+/// How far an iterator has come.
+struct Cursor<R> {
+    read: std::vec::IntoIter<R>,
+    /// The place of the results behind `read`.
+    place: Place,
+    /// The error of a part that can't be read, and how many of its results are left. Each is an
+    /// error: so all others keep their places beside their [indices](Spilled::indices).
+    unread: Option<(Error, usize)>,
+    left: usize,
 }
 
-impl Unread {
-    fn next(&mut self) -> Option<Error> {
-        self.results = self.results.checked_sub(1)?;
-        self.error.as_ref().map(|error| Error::new(error.kind().clone()))
+impl<R> Cursor<R> {
+    fn new(read: Vec<R>, left: usize) -> Self {
+        Self { read: read.into_iter(), place: Place::default(), unread: None, left }
+    }
+
+    /// The next result. `part` reads the next part of them, or tells how many it can't read.
+    fn next(
+        &mut self,
+        mut part: impl FnMut(&mut Place) -> Result<Option<Vec<R>>, (Error, usize)>,
+    ) -> Option<Result<R, Error>> {
+        if self.left == 0 {
+            return None;
+        }
+        while self.read.len() == 0 {
+            if let Some((error, results)) = self.unread.as_mut().filter(|(_, results)| *results > 0) {
+                (*results, self.left) = (*results - 1, self.left - 1);
+                return Some(Err(Error::new(error.kind().clone())));
+            }
+            match part(&mut self.place) {
+                Ok(values) => self.read = values?.into_iter(),
+                Err(unread) => self.unread = Some(unread),
+            }
+        }
+        self.left -= 1;
+        self.read.next().map(Ok)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.left > 0), Some(self.left))
     }
 }
 
@@ -123,13 +129,9 @@ impl Unread {
 /// ```
 #[must_use = "an iterator does nothing until it is asked for results"]
 pub struct IntoIter<R> {
-    /// The results that are not in `read`.
+    /// The results that are not read.
     kept: Option<Kept<R>>,
-    /// That of the results behind `read`.
-    place: Place,
-    read: std::vec::IntoIter<R>,
-    unread: Unread,
-    left: usize,
+    cursor: Cursor<R>,
     /// The credit of results that were in memory.
     _credit: Credit,
 }
@@ -138,29 +140,19 @@ impl<R: DeserializeOwned> Iterator for IntoIter<R> {
     type Item = Result<R, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        while self.read.len() == 0 {
-            if let Some(error) = self.unread.next() {
-                self.left -= 1;
-                return Some(Err(error));
-            }
-            let kept = self.kept.as_mut()?;
-            match kept.part(&mut self.place) {
-                Ok(values) => self.read = values?.into_iter(),
-                Err(error) => self.unread = Unread { error: Some(error), results: kept.skip(&mut self.place) },
-            }
+        let Self { kept, cursor, .. } = self;
+        cursor.next(|place| {
+            let Some(kept) = kept else { return Ok(None) };
+            let part = kept.part(place).map_err(|error| (error, kept.skip(place)));
             if let Kept::Disk(file) = kept {
-                file.give_back(self.place.next);
+                file.give_back(place.next);
             }
-        }
-        self.left -= 1;
-        self.read.next().map(Ok)
+            part
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (usize::from(self.left > 0), Some(self.left))
+        self.cursor.size_hint()
     }
 }
 
@@ -168,12 +160,12 @@ impl<R: DeserializeOwned> FusedIterator for IntoIter<R> {}
 
 impl<R> fmt::Debug for Iter<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Iter").field("left", &self.cursor.left).finish_non_exhaustive()
     }
 }
 
 impl<R> fmt::Debug for IntoIter<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntoIter").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("IntoIter").field("left", &self.cursor.left).finish_non_exhaustive()
     }
 }
