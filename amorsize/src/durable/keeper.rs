@@ -114,8 +114,8 @@ impl Keeper {
 
     /// Knows the place at which a journal ends, and whether it has items without one.
     pub(crate) fn with_places_of(mut self, store: &Store) -> Self {
-        let found = store.place();
-        let are_lacking = found.is_none() && !store.done().is_empty();
+        let found = store.found.place;
+        let are_lacking = found.is_none() && !store.found.done.is_empty();
         self.places = Mutex::new(Places { found, are_lacking, ..Places::default() });
         self
     }

@@ -91,7 +91,7 @@ impl Known {
 
     fn next_done(&self, index: u64) -> Option<Done> {
         match self {
-            Self::Store(store) => store.next_done(index).copied(),
+            Self::Store(store) => store.found.next_done(index).copied(),
             #[cfg(feature = "array")]
             Self::Attempts(attempts) => attempts.next_done(index),
         }
@@ -372,7 +372,7 @@ impl<T, R> Resume<T, R> {
     pub(crate) fn end(&self) -> (usize, bool) {
         let Some(kept) = &self.kept else { return (self.next, true) };
         let is_known = match &kept.store {
-            Known::Store(store) => store.end() == Some(self.next as u64) && !store.must_be_ended(),
+            Known::Store(store) => store.found.end == Some(self.next as u64) && !store.must_be_ended(),
             #[cfg(feature = "array")]
             Known::Attempts(_) => true,
         };

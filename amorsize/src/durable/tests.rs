@@ -492,7 +492,7 @@ fn stored<I: IntoIterator, R: PartialEq + fmt::Debug, C, P>(run: &Batched<I, R, 
     let mut store = Store::open(&directory.0, &identity).unwrap();
     (codec.check)(&mut store).unwrap();
     let mut all = Vec::new();
-    for done in store.done().to_vec() {
+    for done in store.found.done.clone() {
         let mut restored = store.read(&done).unwrap();
         all.extend((done.first..).zip((codec.take)(&mut restored, usize::MAX).unwrap()));
     }

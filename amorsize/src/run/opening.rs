@@ -70,9 +70,9 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
         if let Some((_, codec)) = &durable.checkpoint {
             (codec.check)(&mut store)?;
         }
-        let told = KeptFigures { restored: 0, damaged: store.damaged(), bytes: store.bytes() };
+        let told = KeptFigures { restored: 0, damaged: store.found.damaged, bytes: store.found.bytes };
         let restored = match kind {
-            Kind::Checkpoint => store.done().iter().map(|done| done.first as usize..done.end() as usize).collect(),
+            Kind::Checkpoint => store.found.done.iter().map(|done| done.first as usize..done.end() as usize).collect(),
             Kind::Journal => Box::default(),
         };
         let (most_held, is_error) = (self.most_held()?, self.shared.is_error);

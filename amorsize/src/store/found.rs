@@ -30,14 +30,19 @@ pub(crate) struct Found {
     /// The shape of each segment that has one, with the place of its first frame, unless that frame
     /// is known to be damaged.
     shapes: Vec<(Spot, Arc<Shape>)>,
+    /// The frames that were found damaged, by this run or by an earlier one. A frame that a killed
+    /// process was writing does not count.
     pub(crate) damaged: usize,
     /// The damaged frames that no frame names as such.
     pub(super) unnoted: Vec<Spot>,
     /// True if all damage is noted, and a run came to its end after that.
     pub(crate) is_mended: bool,
+    /// The bytes of the directory's segments when it was opened.
     pub(crate) bytes: u64,
+    /// The number of items of the input, if a run came to its end.
     pub(crate) end: Option<u64>,
-    pub(super) place: Option<u64>,
+    /// The place of the sink, by the last frame that says it.
+    pub(crate) place: Option<u64>,
 }
 
 /// The segment and the contents that were read last.

@@ -10,11 +10,11 @@
 //! | the type is as it was | [`Store::check_results`], before anything is called |
 //! | start writing | [`Store::writer`] with [`Settings`]; a run that has nothing to do makes no file |
 //!
-//! **Items that are done.** [`Store::done`] has them by index as [`Done`]: each stands for
+//! **Items that are done.** [`Found::done`] has them by index as [`Done`]: each stands for
 //! consecutive items that are accepted or refused together. There may be gaps between them. The
 //! engine pulls the items of a `Done`, pushes the hash of each to an [`ItemsHash`], and gives that
 //! to [`Store::check_items`] before it hands anything over. [`Store::read`] gives [`Restored`], the
-//! bytes of the results; any thread may decode them by [`Restored::results`]. [`Store::next_done`]
+//! bytes of the results; any thread may decode them by [`Restored::results`]. [`Found::next_done`]
 //! finds the end of the next gap. At the end of the input [`Store::check_end`] refuses one that has
 //! become shorter.
 //!
@@ -32,12 +32,12 @@
 //! read, up to 8 MiB.
 //!
 //! **The end.** The engine calls [`Writer::end_of_input`] when the input has ended and
-//! [`Store::end`] does not know it yet, then [`Writer::finish`]. A writer that is dropped does the
+//! [`Found::end`] does not know it yet, then [`Writer::finish`]. A writer that is dropped does the
 //! same silently. [`Writer::failure`] says why the thread has stopped: it takes nothing more, and
 //! the run ends with that error. [`Settings::has_failed`] tells at once. [`Store::remove`] is for
 //! `remove_when_done`.
 //!
-//! **Sinks with places.** A journal's run asks for [`Store::place`] (none is 0), lets the sink go
+//! **Sinks with places.** A journal's run asks for [`Found::place`] (none is 0), lets the sink go
 //! back to it, says so by [`Writer::go_on_from`], and gives each place with [`Writer::done`]. A
 //! sink that has not come as far as the place, because its file is gone, must be refused. Damage
 //! takes all that was done behind it, since the sink loses that too.

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind};
 /// A directory that a run uses, locked as long as this or its writer lives.
 #[derive(Debug)]
 pub(crate) struct Store {
-    found: Found,
+    pub(crate) found: Found,
     supply: Directory,
     reading: Reading,
 }
@@ -42,47 +42,16 @@ impl Store {
         Ok(Self { found, supply: Directory::new(directory, next, lock), reading: Reading::default() })
     }
 
-    /// The items that are done, by index in the input. No two of them have an item in common.
-    pub(crate) fn done(&self) -> &[Done] {
-        &self.found.done
-    }
-
-    /// The first of the done items that end behind this index.
-    pub(crate) fn next_done(&self, index: u64) -> Option<&Done> {
-        self.found.next_done(index)
-    }
-
     /// Items that are done.
     #[cfg(test)]
     pub(crate) fn items(&self) -> u64 {
         self.found.done.iter().map(|done| u64::from(done.items)).sum()
     }
 
-    /// The frames that were found damaged, by this run or by an earlier one. A frame that a killed
-    /// process was writing does not count.
-    pub(crate) fn damaged(&self) -> usize {
-        self.found.damaged
-    }
-
-    /// The bytes of the directory's segments when it was opened.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.found.bytes
-    }
-
-    /// The number of items of the input, if a run came to its end.
-    pub(crate) fn end(&self) -> Option<u64> {
-        self.found.end
-    }
-
     /// True if a run has to write that it came to its end, although an earlier one did: what was
     /// damaged is then known to be computed anew.
     pub(crate) fn must_be_ended(&self) -> bool {
         self.found.damaged > 0 && !self.found.is_mended
-    }
-
-    /// The place of the sink, by the last frame that says it.
-    pub(crate) fn place(&self) -> Option<u64> {
-        self.found.place
     }
 
     /// Begins to write to new segments. The bytes that are there count for `max_disk`.
@@ -106,7 +75,7 @@ impl Store {
 
     /// Refuses an input that ended after `items` items, if more are done.
     pub(crate) fn check_end(&self, items: u64) -> Result<(), Error> {
-        let known = self.done().last().map_or(0, Done::end).max(self.end().unwrap_or(0));
+        let known = self.found.done.last().map_or(0, Done::end).max(self.found.end.unwrap_or(0));
         if items >= known {
             return Ok(());
         }

@@ -71,7 +71,7 @@ fn results_that_a_policy_takes_out_hold_no_bytes() {
     clock.pass(Duration::from_secs(1));
     keeper.end(1003, false).unwrap();
     assert_eq!(ledger.held(), ByteSize::ZERO);
-    assert!(scratch.store(Kind::Checkpoint).done().iter().map(|done| (done.first, done.items)).eq([(1001, 1)]));
+    assert!(scratch.store(Kind::Checkpoint).found.done.iter().map(|done| (done.first, done.items)).eq([(1001, 1)]));
 }
 
 /// The writer's thread must own no part of the keeper, even while it gives bytes back: it would
@@ -132,7 +132,7 @@ fn a_journal_that_is_cut_anywhere_has_a_place_and_all_items_before_it() {
     for &end in &heads {
         std::fs::write(&segment, &whole[..end]).unwrap();
         let store = scratch.store(Kind::Journal);
-        found.push((store.place(), store.done().len()));
+        found.push((store.found.place, store.found.done.len()));
     }
     found.dedup();
     let all = (Some(5_000_000), RUNS + 2);
@@ -148,7 +148,7 @@ fn the_end_of_the_input_is_left_out_while_results_are_missing() {
     let keeper = || Arc::new(Keeper::new(Kind::Checkpoint, Box::default(), KeptFigures::default(), &ledger));
     let state = || {
         let store = scratch.store(Kind::Checkpoint);
-        (store.items(), store.end())
+        (store.items(), store.found.end)
     };
     let first = keeper();
     scratch.begin_writing(Kind::Checkpoint, &first, Some(1));

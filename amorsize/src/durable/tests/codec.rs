@@ -15,7 +15,7 @@ fn a_result_that_takes_more_memory_than_its_value_is_counted_with_it() {
     writer.put(encoded);
     writer.finish().unwrap();
     let mut store = Store::open(&directory.0, &identity).unwrap();
-    let done = store.done()[0];
+    let done = store.found.done[0];
     let mut restored = store.read(&done).unwrap();
     let mut take = |most| (codec.take)(&mut restored, most).unwrap().len();
     assert_eq!((take(0), take(128), take(12_800), take(usize::MAX)), (1, 1, 100, 898));

@@ -149,9 +149,9 @@ fn damage_is_counted_and_the_next_run_repairs_it() {
     bytes[in_the_first] ^= 1;
     fs::write(&small.path, bytes).unwrap();
     let store = open(&small.scratch.run()).unwrap();
-    assert_eq!(store.damaged(), 1);
+    assert_eq!(store.found.damaged, 1);
     let missing: Vec<Range<u64>> = (0..ITEMS)
-        .filter(|item| store.next_done(*item).is_none_or(|done| done.first > *item))
+        .filter(|item| store.found.next_done(*item).is_none_or(|done| done.first > *item))
         .map(|item| item..item + 1)
         .collect();
     assert!(!missing.is_empty() && missing.len() <= MOST as usize);
@@ -195,12 +195,12 @@ fn a_frame_that_says_that_another_is_void_is_believed_once() {
     bytes[len - 45] ^= 1;
     fs::write(&small.path, &bytes).unwrap();
     let mut store = open(&small.scratch.run()).unwrap();
-    assert_eq!((done(&store), store.damaged()), (vec![0..ITEMS], 0));
+    assert_eq!((done(&store), store.found.damaged), (vec![0..ITEMS], 0));
     let error = read_all(&mut store).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Damaged { .. }), "{error}");
     drop(store);
     let mut store = open(&small.scratch.run()).unwrap();
-    assert_eq!((done(&store), store.damaged()), (vec![0..7, 8..ITEMS], 1));
+    assert_eq!((done(&store), store.found.damaged), (vec![0..7, 8..ITEMS], 1));
     read_all(&mut store).unwrap();
     drop(store);
     super::store(&small.scratch.run(), &[7..8]);
@@ -311,7 +311,7 @@ fn a_journal_with_places_counts_what_its_sink_has() {
             let clock = Clock::standing();
             let _entered = clock.enter();
             let store = Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
-            let place = store.place().unwrap_or(0);
+            let place = store.found.place.unwrap_or(0);
             sink.truncate(place as usize);
             let mut has = sink.clone();
             has.sort_unstable();

@@ -190,8 +190,8 @@ fn content_is_compressed_where_it_shrinks() {
     writer.finish().unwrap();
     drop(store);
     let mut store = open(&scratch.run()).unwrap();
-    assert!(store.bytes() < text.len() as u64 / 10);
-    let done = store.done()[0];
+    assert!(store.found.bytes < text.len() as u64 / 10);
+    let done = store.found.done[0];
     assert_eq!(store.read(&done).unwrap().results::<String>().unwrap(), [text]);
 }
 

@@ -13,12 +13,12 @@ fn what_was_done_in_any_order_is_there_by_index() {
     let mut store = open(&scratch.run()).unwrap();
     assert_eq!(done(&store), [0..41]);
     // Neighbours in a frame are one run.
-    assert_eq!(store.done().iter().map(|done| done.first).collect::<Vec<_>>(), [0, 12, 20, 30, 40]);
-    assert_eq!((read_all(&mut store).unwrap(), store.damaged()), (41, 0));
-    assert_eq!(store.next_done(11).map(|done| done.first), Some(0));
-    assert_eq!(store.next_done(12).map(|done| done.first), Some(12));
-    assert_eq!(store.next_done(41), None);
-    assert!(store.bytes() > 0);
+    assert_eq!(store.found.done.iter().map(|done| done.first).collect::<Vec<_>>(), [0, 12, 20, 30, 40]);
+    assert_eq!((read_all(&mut store).unwrap(), store.found.damaged), (41, 0));
+    assert_eq!(store.found.next_done(11).map(|done| done.first), Some(0));
+    assert_eq!(store.found.next_done(12).map(|done| done.first), Some(12));
+    assert_eq!(store.found.next_done(41), None);
+    assert!(store.found.bytes > 0);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn gaps_stay_gaps() {
     store(&scratch.run(), &[3..5, 9..10, 7..8]);
     let mut store = open(&scratch.run()).unwrap();
     assert_eq!(done(&store), [3..5, 7..8, 9..10]);
-    assert_eq!(store.next_done(5).map(|done| done.first), Some(7));
+    assert_eq!(store.found.next_done(5).map(|done| done.first), Some(7));
     assert_eq!(read_all(&mut store).unwrap(), 4);
 }
 
@@ -55,7 +55,7 @@ fn results_that_take_no_bytes_are_done_too() {
     writer.finish().unwrap();
     drop(store);
     let mut store = open(&scratch.run()).unwrap();
-    let [done] = *store.done() else { panic!("{:?}", store.done()) };
+    let [done] = store.found.done[..] else { panic!("{:?}", store.found.done) };
     let restored = store.read(&done).unwrap();
     assert_eq!((restored.stored.bytes(), restored.results::<()>().unwrap().len()), (0, 4));
 }
@@ -86,7 +86,7 @@ fn a_result_that_cant_be_serialized_leaves_the_others() {
     writer.finish().unwrap();
     drop(store);
     let mut store = open(&scratch.run()).unwrap();
-    let [done] = *store.done() else { panic!("{:?}", store.done()) };
+    let [done] = store.found.done[..] else { panic!("{:?}", store.found.done) };
     store.check_items(&done, hash_of(0..2)).unwrap();
     assert_eq!(store.read(&done).unwrap().results::<Vec<u64>>().unwrap(), [[0], [2]]);
 }
@@ -95,7 +95,7 @@ fn a_result_that_cant_be_serialized_leaves_the_others() {
 fn the_end_of_the_input_is_kept() {
     let scratch = Scratch::new();
     let first = open(&scratch.run()).unwrap();
-    assert_eq!(first.end(), None);
+    assert_eq!(first.found.end, None);
     let writer = first.writer(Settings::new(1)).unwrap();
     // The end comes before the results, which then have a segment with their shape.
     writer.end_of_input(12);
@@ -103,7 +103,7 @@ fn the_end_of_the_input_is_kept() {
     writer.finish().unwrap();
     drop(first);
     let mut second = open(&scratch.run()).unwrap();
-    assert_eq!((second.end(), done(&second)), (Some(12), vec![0..10]));
+    assert_eq!((second.found.end, done(&second)), (Some(12), vec![0..10]));
     second.check_results::<String>().unwrap();
     assert!(second.check_results::<Vec<u8>>().unwrap_err().is_changed());
     second.check_end(12).unwrap();
@@ -117,7 +117,7 @@ fn an_input_with_another_item_is_refused_by_its_items() {
     let scratch = Scratch::new();
     store(&scratch.run(), &[10..20]);
     let store = open(&scratch.run()).unwrap();
-    let [done] = *store.done() else { panic!("{:?}", store.done()) };
+    let [done] = store.found.done[..] else { panic!("{:?}", store.found.done) };
     store.check_items(&done, hash_of(10..20)).unwrap();
     let swapped = [10, 11, 13, 12, 14, 15, 16, 17, 18, 19];
     let mut other = ItemsHash::default();
@@ -367,7 +367,7 @@ fn other_files_are_left_alone_and_numbers_go_on() {
     let mut store = open(&scratch.run()).unwrap();
     // A copy under another name does not belong to the directory. The numbers before it count as
     // one loss.
-    assert_eq!((done(&store), store.damaged()), (vec![0..3], 1));
+    assert_eq!((done(&store), store.found.damaged), (vec![0..3], 1));
     read_all(&mut store).unwrap();
 }
 
@@ -406,7 +406,7 @@ proptest! {
         let read: Vec<u64> = done(&store).into_iter().flatten().collect();
         prop_assert_eq!(read, all.into_iter().collect::<Vec<_>>());
         read_all(&mut store).unwrap();
-        prop_assert_eq!(store.damaged(), 0);
+        prop_assert_eq!(store.found.damaged, 0);
     }
 }
 
@@ -427,7 +427,7 @@ fn results_are_taken_by_so_many_bytes() {
     writer.finish().unwrap();
     drop(store);
     let mut store = open(&scratch.run()).unwrap();
-    let done = store.done()[0];
+    let done = store.found.done[0];
     let mut restored = store.read(&done).unwrap();
     let mut taken = Vec::new();
     while !restored.stored.is_empty() {

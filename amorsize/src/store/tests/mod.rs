@@ -99,7 +99,7 @@ pub(super) fn store(directory: &Path, runs: &[std::ops::Range<u64>]) {
 /// The done items as ranges; neighbours are one.
 pub(super) fn done(store: &Store) -> Vec<std::ops::Range<u64>> {
     let mut ranges: Vec<std::ops::Range<u64>> = Vec::new();
-    for done in store.done() {
+    for done in &store.found.done {
         match ranges.last_mut() {
             Some(last) if last.end == done.first => last.end = done.end(),
             _ => ranges.push(done.first..done.end()),
@@ -111,8 +111,7 @@ pub(super) fn done(store: &Store) -> Vec<std::ops::Range<u64>> {
 /// Reads all results, and asserts that they are right. Gives their number.
 pub(super) fn read_all(store: &mut Store) -> Result<u64, Error> {
     store.check_results::<String>()?;
-    let all: Vec<Done> = store.done().to_vec();
-    for done in all {
+    for done in store.found.done.clone() {
         store.check_items(&done, hash_of(done.first..done.end()))?;
         let restored: Restored = store.read(&done)?;
         let results: Vec<String> = restored.results()?;

@@ -22,22 +22,22 @@ fn journal(directory: &Path, items: std::ops::Range<u64>) {
 /// The items that are done, and the place of the sink.
 fn journal_state(directory: &Path) -> (Vec<std::ops::Range<u64>>, Option<u64>) {
     let store = Store::open(directory, &identity(Kind::Journal)).unwrap();
-    (done(&store), store.place())
+    (done(&store), store.found.place)
 }
 
 #[test]
 fn a_journal_knows_the_place_of_its_sink() {
     let scratch = Scratch::new();
     let open = || Store::open(&scratch.run(), &identity(Kind::Journal)).unwrap();
-    assert_eq!(open().place(), None);
+    assert_eq!(open().found.place, None);
     journal(&scratch.run(), 0..10);
     let store = open();
-    assert_eq!((done(&store), store.place()), (vec![0..10], Some(10)));
-    store.check_items(&store.done()[0], hash_of(0..10)).unwrap();
+    assert_eq!((done(&store), store.found.place), (vec![0..10], Some(10)));
+    store.check_items(&store.found.done[0], hash_of(0..10)).unwrap();
     drop(store);
     journal(&scratch.run(), 10..12);
     let store = open();
-    assert_eq!((done(&store), store.place()), (vec![0..12], Some(12)));
+    assert_eq!((done(&store), store.found.place), (vec![0..12], Some(12)));
 }
 
 #[test]
@@ -73,20 +73,20 @@ fn a_segment_that_is_lost_takes_what_the_sink_had_behind_it() {
     for left in [0, 24, 24 + 44 + 8] {
         std::fs::write(path(2), &bytes[..left]).unwrap();
         let store = open();
-        assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..10], Some(10), 0), "{left}");
+        assert_eq!((done(&store), store.found.place, store.found.damaged), (vec![0..10], Some(10), 0), "{left}");
     }
     std::fs::remove_file(path(2)).unwrap();
     let store = open();
-    assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..10], Some(10), 1));
+    assert_eq!((done(&store), store.found.place, store.found.damaged), (vec![0..10], Some(10), 1));
     drop(store);
     std::fs::remove_file(path(1)).unwrap();
     let store = open();
-    assert_eq!((done(&store), store.place(), store.damaged()), (vec![], Some(0), 1));
+    assert_eq!((done(&store), store.found.place, store.found.damaged), (vec![], Some(0), 1));
     drop(store);
     // The sink begins anew.
     journal(&scratch.run(), 0..15);
     let store = open();
-    assert_eq!((done(&store), store.place()), (vec![0..15], Some(15)));
+    assert_eq!((done(&store), store.found.place), (vec![0..15], Some(15)));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_journal_without_places_has_gaps() {
     writer.finish().unwrap();
     drop(store);
     let store = open();
-    assert_eq!((done(&store), store.place(), store.damaged()), (vec![0..2, 5..8], None, 0));
+    assert_eq!((done(&store), store.found.place, store.found.damaged), (vec![0..2, 5..8], None, 0));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_sink_that_gets_places_keeps_what_was_done_without() {
         let store = open();
         let writer = store.writer(Settings::new(1)).unwrap();
         if places {
-            writer.go_on_from(store.place().unwrap_or(0));
+            writer.go_on_from(store.found.place.unwrap_or(0));
         }
         writer.done([(items.start, 2, hash_of(items))], places.then_some(50));
         writer.finish().unwrap();
@@ -173,11 +173,11 @@ fn a_sink_that_gets_places_keeps_what_was_done_without() {
     run(2..4, false);
     run(4..6, true);
     let store = open();
-    assert_eq!((done(&store), store.place()), (vec![0..6], Some(50)));
+    assert_eq!((done(&store), store.found.place), (vec![0..6], Some(50)));
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.go_on_from(0);
     writer.finish().unwrap();
     drop(store);
     let store = open();
-    assert_eq!((done(&store), store.place()), (vec![0..4], Some(0)));
+    assert_eq!((done(&store), store.found.place), (vec![0..4], Some(0)));
 }

@@ -27,7 +27,7 @@ fn a_removal_that_was_cut_short_has_removed_everything() {
         std::fs::rename(path(MANIFEST), path(REMOVED)).unwrap();
         segments.iter().take(removed).for_each(|name| std::fs::remove_file(path(name)).unwrap());
         let store = open(&scratch.run()).unwrap();
-        assert_eq!((done(&store), store.damaged(), store.bytes()), (vec![], 0, 0), "{removed}");
+        assert_eq!((done(&store), store.found.damaged, store.found.bytes), (vec![], 0, 0), "{removed}");
         assert_eq!(files(&scratch.run()), ["lock", MANIFEST]);
         assert!(store.remove().unwrap().is_none() && !scratch.run().exists());
     }

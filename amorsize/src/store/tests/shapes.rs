@@ -247,7 +247,7 @@ fn results_of_another_type_are_refused_before_any_is_read() {
     let error = store.check_results::<(u32, Option<char>, Vec<u64>, Vec<u64>)>().unwrap_err();
     assert!(refused(error).1.starts_with("one that can't be read from its bytes ("));
     // The second result is not of that type.
-    let done = store.done()[0];
+    let done = store.found.done[0];
     let error = store.read(&done).unwrap().results::<(u32, Option<u8>)>().unwrap_err();
     assert_eq!(refused(error).0, was);
 }

@@ -98,7 +98,7 @@ fn max_disk_is_kept_and_more_of_it_goes_on() {
     assert!(error.to_string().contains("`max_disk` of 19.5 KiB has "), "{error}");
 
     let mut store = open(&scratch.run()).unwrap();
-    assert!(store.bytes() > MOST / 2 && store.bytes() <= MOST, "{}", store.bytes());
+    assert!(store.found.bytes > MOST / 2 && store.found.bytes <= MOST, "{}", store.found.bytes);
     let kept = read_all(&mut store).unwrap();
     assert!(kept >= 100);
     // The bytes on disk count.
@@ -121,7 +121,7 @@ fn all_that_is_in_segments_counts_for_max_disk() {
             let store = Store::open(&scratch.run(), &identity(kind)).unwrap();
             write(store.writer(settings()).unwrap());
             drop(store);
-            let bytes = Store::open(&scratch.run(), &identity(kind)).unwrap().bytes();
+            let bytes = Store::open(&scratch.run(), &identity(kind)).unwrap().found.bytes;
             assert!(bytes <= max_disk, "{bytes} of {max_disk}");
             // A frame with all that goes with it.
             assert!(bytes + 1_000 > max_disk, "{bytes} of {max_disk}");
@@ -189,7 +189,7 @@ fn a_directory_that_is_removed_meanwhile_is_an_error() {
     let mut store = open(&scratch.run()).unwrap();
     std::fs::remove_dir_all(scratch.run()).unwrap();
     let path = scratch.run().display().to_string();
-    let done = store.done()[0];
+    let done = store.found.done[0];
     let error = store.read(&done).unwrap_err();
     assert_eq!(refused(&error), (format!("{path}/000001.amz"), "read", io::ErrorKind::NotFound));
     let error = until_it_fails(store.writer(Settings::new(1)).unwrap());
@@ -277,7 +277,7 @@ fn a_file_that_may_grow_no_more_is_an_error_and_what_fits_is_kept() {
     let mut store = open(&scratch.run()).unwrap();
     let kept = read_all(&mut store).unwrap();
     // Half a frame may be at the end. It does not count as damage.
-    assert!(kept >= 100 && store.bytes() == 64 * 512 && store.damaged() == 0, "{kept}, {}", store.bytes());
+    assert!(kept >= 100 && store.found.bytes == 64 * 512 && store.found.damaged == 0, "{kept}, {}", store.found.bytes);
     let writer = store.writer(Settings::new(1)).unwrap();
     writer.put(encoded(kept..kept + 50));
     writer.finish().unwrap();

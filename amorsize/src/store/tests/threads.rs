@@ -253,5 +253,5 @@ fn many_threads_put_at_once() {
     assert_eq!(done(&store), [0..4000]);
     // Frames that are not kept are read again.
     store.keep_contents(1);
-    assert_eq!((read_all(&mut store).unwrap(), store.damaged()), (4000, 0));
+    assert_eq!((read_all(&mut store).unwrap(), store.found.damaged), (4000, 0));
 }
