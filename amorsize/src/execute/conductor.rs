@@ -92,30 +92,10 @@ pub(super) struct Conductor<'a> {
     pub(super) slower: &'a mut Option<f64>,
 }
 
-/// Pauses the run when the input or a callback panics, so that its workers end soon. It is
-/// forgotten if nothing panics.
-///
-/// It doesn't ask if the thread is panicking: a run that a destructor starts may begin and end
-/// while its thread unwinds.
-struct StopOnUnwind<'a>(&'a Control);
-
-impl Drop for StopOnUnwind<'_> {
-    fn drop(&mut self) {
-        self.0.course.pause();
-    }
-}
-
 impl Conductor<'_> {
     /// Feeds the workers and hands over their results, until the input ends or the outlet has
-    /// enough.
+    /// enough. If the input or a callback panics, the caller has to pause the run.
     pub(super) fn conduct(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Ended> {
-        let stop = StopOnUnwind(self.control);
-        let outcome = self.conduct_to_its_end(line, start_job);
-        std::mem::forget(stop);
-        outcome
-    }
-
-    fn conduct_to_its_end(&mut self, line: &mut Line<'_>, start_job: Start<'_>) -> Result<Flow, Ended> {
         loop {
             // If this run is part of a call, its workers' allocations count for that call from now
             // on.

@@ -99,7 +99,11 @@ impl Engine {
         let in_call = self.ledger.outer_budget().is_some();
         threads.scope(&job(ThreadKind::Pool), own, in_call, &mut |start| {
             let conducted = catch_unwind(AssertUnwindSafe(|| conductor.conduct(line, start)));
-            outcome = conducted.unwrap_or_else(|payload| Err(Ended::Panic(payload)));
+            outcome = conducted.unwrap_or_else(|payload| {
+                // The input or a callback panicked: the workers end soon.
+                control.course.pause();
+                Err(Ended::Panic(payload))
+            });
         });
         drop(waits);
         control.settle();
