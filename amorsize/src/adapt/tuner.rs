@@ -44,8 +44,6 @@ pub(crate) struct Tuner {
     has_own_threads: bool,
     /// Items per batch that batches have grown to so far.
     grown_batch: usize,
-    /// The number of items per batch, if it has changed.
-    new_batch: Option<usize>,
     /// Expected seconds in the sink for one hand-over, once known.
     sink_seconds: Option<f64>,
     /// Expected seconds in the sink for each item; 0 if unknown.
@@ -63,7 +61,6 @@ impl Tuner {
             climb: Climb::new(threads.cores, threads.level, threads.most),
             has_own_threads: threads.own,
             grown_batch: first_batch,
-            new_batch: None,
             sink_seconds: None,
             sink_pace: 0.0,
             input_may_wait: false,
@@ -88,7 +85,7 @@ impl Tuner {
     /// Goes on with `threads` threads.
     pub(crate) fn set_threads(&mut self, threads: usize, learned: &Learned, situation: &Situation) {
         self.sizes.threads = threads;
-        self.set_batch_items(Sizes::new(learned, situation, threads).batch_items);
+        self.sizes.batch_items = Sizes::new(learned, situation, threads).batch_items;
     }
 
     /// Goes on with at most `threads` threads, because no more can be had.
@@ -152,22 +149,11 @@ impl Tuner {
         let made = learned.recent_seconds() / self.threads() as f64;
         let most = if self.sink_pace < made { usize::MAX } else { ready.max(self.grown_batch) };
         self.grown_batch = self.grown_batch.saturating_mul(2).min(most);
-        self.set_batch_items(self.sizes.batch_items);
-    }
-
-    fn set_batch_items(&mut self, items: usize) {
-        self.sizes.batch_items = items;
-        self.new_batch = Some(self.batch_now());
     }
 
     /// The number of items per batch, as far as batches have grown.
     pub(crate) fn batch_now(&self) -> usize {
         self.sizes.batch_items.min(self.grown_batch)
-    }
-
-    /// The number of items per batch, if it has changed since the last time.
-    pub(crate) fn take_new_batch(&mut self) -> Option<usize> {
-        self.new_batch.take()
     }
 
     /// The items of the next chunk, by what is known of the calls and the sink. Adapts batches to
@@ -192,7 +178,7 @@ impl Tuner {
         // rhythm, and the clock's readings of a chunk vary.
         let before = self.sizes.batch_items;
         if items.saturating_mul(4) < before.saturating_mul(3) || items > before.saturating_mul(2) {
-            self.set_batch_items(items);
+            self.sizes.batch_items = items;
         }
     }
 
@@ -274,7 +260,7 @@ mod tests {
         let (mut tuner, (learned, situation)) = (tuner(0.0), known(64));
         tuner.grown_batch = usize::MAX;
         tuner.set_threads(64, &learned, &situation);
-        assert_eq!(tuner.take_new_batch(), Some(tuner.sizes.batch_items));
+        assert_eq!(tuner.batch_now(), tuner.sizes.batch_items);
         assert!(tuner.sizes.batch_items >= 2 * 64);
     }
 
@@ -290,9 +276,9 @@ mod tests {
         let (mut tuner, (learned, _)) = (tuner(1e-6), known(2));
         let sizes = [(); 6].map(|()| {
             tuner.grow_batches(0, &learned);
-            tuner.take_new_batch()
+            tuner.batch_now()
         });
-        assert_eq!(sizes, [Some(200), Some(400), Some(800), Some(1600), Some(2000), None]);
+        assert_eq!(sizes, [200, 400, 800, 1600, 2000, 2000]);
     }
 
     #[test]

@@ -202,10 +202,8 @@ impl Conductor<'_> {
     }
 
     fn feed(&self, line: &mut Line<'_>, most_pulls: usize, start_job: Start<'_>) {
-        let new_batch = self.control.state().tuner.take_new_batch();
-        if let Some(items) = new_batch {
-            line.outlet.set_batch_size(items);
-        }
+        let batch = self.control.state().tuner.batch_now();
+        line.outlet.set_batch_size(batch);
         let start_jobs = || {
             // A calling thread that joins in is one of the threads.
             let (jobs, kind) = self.control.jobs_to_start(self.joins_in.into());
