@@ -14,7 +14,7 @@ use super::waits::{VARIES, WINDOW, Waits};
 /// A step multiplies the threads by this. From 2 threads to 256 it takes 7 steps of two, each as
 /// long as two calls, and 4 steps of four. A step that proves too large is followed by one of half
 /// its size.
-const STEP: usize = 4;
+pub(crate) const STEP: usize = 4;
 /// A step that gains less than this part of its possible gain is undone: a smaller one would
 /// do. With a fifth, a step of four times has to gain 1.6 times, and one of twice 1.2 times, so
 /// that at most a sixth of what a device can do is left.
@@ -27,8 +27,6 @@ const LONG: Duration = Duration::from_millis(50);
 /// as busy are taken away, and threads without anything to run get no more: items, credit or the
 /// sink limit the run.
 const ENOUGH: f64 = 0.75;
-/// This part of the cores counts as all of them: running code always has some gaps.
-const ALL_CORES: f64 = 0.9;
 /// Windows after which a step that did not pay is tried again, in case the device has changed. Each
 /// further try comes after twice as many.
 const PATIENCE: u32 = 16;
@@ -73,7 +71,7 @@ impl Before {
         let wanted = self.seen.others * self.seen.slowdown;
         // Other work would fall for each item, to a quarter if four times as many share it.
         let between = (1.0 + self.level as f64 / level as f64) / 2.0;
-        wanted >= ALL_CORES * cores as f64 && now.others / now.rate >= between * self.seen.others / self.seen.rate
+        VARIES * wanted >= cores as f64 && now.others / now.rate >= between * self.seen.others / self.seen.rate
     }
 }
 
@@ -251,7 +249,7 @@ impl Climb {
         let level = self.level;
         // The process can be busy with more than the calls' own threads.
         let idle = self.cores as f64 / seen.busy;
-        let by_process = if idle > 1.0 / ALL_CORES { level as f64 * idle * seen.spare } else { level as f64 };
+        let by_process = if idle > VARIES { level as f64 * idle * seen.spare } else { level as f64 };
         let wanted = (seen.wanted.ceil() as usize).clamp(self.cores, self.most);
         if level > self.cores && (wanted as f64) < ENOUGH * level as f64 {
             self.before = None;

@@ -33,10 +33,10 @@ const WAITING_PART: f64 = 0.05;
 /// 1.5 s with chunks of an eighth of the budget, and take 0.11 to 0.24 s with a tenth of the page
 /// faults and a third of the peak (`cargo bench --bench peers -- large`).
 const CHUNK_BYTES: u64 = 512 << 10;
-/// The most bytes that the results of a batch own, for the same reason, unless the items are slow:
-/// some batches are under way at a time. With 4 MiB a run of 30,000 results of 1 KiB, with a sink
-/// as slow as the calls, took a twentieth longer and held 9 MiB instead of 2.
-pub(crate) const BATCH_BYTES: u64 = 1 << 20;
+/// The most bytes that the results of a batch own, unless the items are slow: those of two chunks,
+/// for the same reason, as some batches are under way at a time. With 4 MiB a run of 30,000 results
+/// of 1 KiB, with a sink as slow as the calls, took a twentieth longer and held 9 MiB instead of 2.
+pub(crate) const BATCH_BYTES: u64 = 2 * CHUNK_BYTES;
 /// The shortest time of a chunk at the end of the input: a shorter one costs more than it evens
 /// out.
 const SHORTEST_CHUNK_SECONDS: f64 = 50e-6;

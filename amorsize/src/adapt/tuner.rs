@@ -17,9 +17,6 @@ const BATCHES_AHEAD: usize = 2;
 /// thread can be kept off its core for a scheduler's time slice of 3 ms. Longer chunks are fewer,
 /// so that they last as long.
 const AHEAD: f64 = 4.0;
-/// Limits the items of a chunk if batches are stated and the sink's speed is unknown. Handing a
-/// chunk to a thread takes a microsecond, which is 16 ns for each of these items.
-const UNKNOWN_BATCHES: usize = 64;
 
 /// The numbers of threads that a run may have.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +164,7 @@ impl Tuner {
             (HANDED_SECONDS / self.sink_pace) as usize
         } else {
             // The first batches show how long the sink takes for batches of the stated size.
-            situation.batch_items.map_or(usize::MAX, |items| items.max(UNKNOWN_BATCHES))
+            situation.batch_items.filter(|_| situation.hands_over).unwrap_or(usize::MAX)
         };
         self.sizes.chunk_items.min(handed_over.max(1))
     }

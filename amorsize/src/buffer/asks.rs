@@ -14,8 +14,9 @@
 
 use std::time::{Duration, Instant};
 
-use independence::{Independence, SHOWN_BY, Seen};
+use independence::{FEW, Independence, PUT_OFF, SHOWN_BY, Seen};
 
+use crate::memory::watch::LOOK;
 use crate::system::calls;
 use crate::system::sync::now;
 use crate::units::mean::follow;
@@ -30,21 +31,17 @@ pub(crate) enum Way {
     /// For a worker.
     Worker,
 }
-/// After one that tells its length was waited for, it takes this many: some items may have come
-/// while the sink was busy, and then the input may wait again. A sink that is slower than the input
-/// has more to catch up with.
-const SHOWN_AFTER_SLEEP: u32 = 64;
+
+/// Asks without a wait after which an input that was waited for counts as one that does not wait
+/// now: some items may have come while the sink was busy, and then the input may wait again. A sink
+/// that is slower than the input has more to catch up with.
+const SHOWN_AFTER_SLEEP: u32 = FEW * SHOWN_BY;
 /// An item that comes within this time was not waited for: a sleeping thread takes 5 us to wake,
 /// and reading the next block of a file takes less than this.
 const QUICK: Duration = Duration::from_micros(2);
 /// Items that come later than expected by this time may have been waited for. If the system can't
 /// say if a thread slept, they were.
 const LATE: Duration = Duration::from_micros(20);
-/// Items are taken for at most this long at a time.
-const LONGEST: Duration = Duration::from_millis(1);
-/// An open input gives at most this many items between two looks at the clock. When it begins to
-/// wait, each of these items can be late by its own wait.
-const BETWEEN_LOOKS: usize = 16;
 /// An input that knows it has items left gives up to this many, because most such inputs never
 /// wait.
 const BETWEEN_LOOKS_AT_MOST: usize = 4096;
@@ -52,9 +49,6 @@ const BETWEEN_LOOKS_AT_MOST: usize = 4096;
 /// takes a millisecond for each batch is then busy for a hundredth of the time. Nor does the input
 /// wait for longer until a result is there.
 pub(crate) const HELD: Duration = Duration::from_millis(100);
-/// After calls that take this long, in seconds, a thread that waits for the result sleeps: before
-/// that it looks for the result for some ten microseconds.
-const LONG: f64 = 50e-6;
 
 /// The findings about the asks of a run's input.
 #[derive(Debug, Default)]
@@ -228,22 +222,26 @@ impl Asks {
             self.note_pace(took, items);
             return None;
         }
-        let expected = Duration::from_secs_f64((self.pace * items as f64).min(LONGEST.as_secs_f64()));
+        let expected = Duration::from_secs_f64((self.pace * items as f64).min(LOOK.as_secs_f64()));
         let is_late = took > expected + LATE;
         if is_late {
             // The first ask has no count. An input that tells its length is looked at closely from
             // then on, before results are handed over one by one because of a busy machine.
-            let slept = switches.map_or(self.is_open && took >= LONGEST, slept_since);
+            let slept = switches.map_or(self.is_open && took >= LOOK, slept_since);
             self.single = if slept { SHOWN_AFTER_SLEEP } else { SHOWN_BY };
             (self.closely, self.hands_over) = (true, slept);
             self.independence.waited();
         }
         self.note_pace(took, items);
-        if is_late || taken >= most || total >= LONGEST {
+        // While the input is asked, nobody looks at memory.
+        if is_late || taken >= most || total >= LOOK {
             return None;
         }
-        let (step, longest) = if self.is_open { (taken, BETWEEN_LOOKS) } else { (15 * taken, BETWEEN_LOOKS_AT_MOST) };
-        let in_time = (LONGEST.as_secs_f64() / 10.0 / self.pace.max(1e-10)) as usize;
+        // When an open input begins to wait, each item up to the next look at the clock can be late
+        // by its own wait.
+        let open = (taken, SHOWN_BY as usize);
+        let (step, longest) = if self.is_open { open } else { (15 * taken, BETWEEN_LOOKS_AT_MOST) };
+        let in_time = (LOOK.as_secs_f64() / 10.0 / self.pace.max(1e-10)) as usize;
         Some((taken + step.min(longest).min(in_time).max(1)).min(most))
     }
 
@@ -271,7 +269,8 @@ impl Asks {
             self.independence.waited();
             return;
         }
-        match self.independence.note(begun, took, self.call >= LONG) {
+        // A thread that waits for the result of a call this long sleeps, as behind one put off.
+        match self.independence.note(begun, took, self.call >= PUT_OFF.as_secs_f64()) {
             Seen::Nothing => {}
             Seen::NeedsNoSink => self.needs_no_sink = true,
             Seen::NeedsNoResult => self.single = 0,

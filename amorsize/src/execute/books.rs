@@ -10,7 +10,7 @@ use crate::report::extremes::Extremes;
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) learned: Learned,
-    /// `None` before `FIRST_DECISION`: it would slow down a shorter run.
+    /// `None` before the first decision: it would slow down a shorter run.
     pub(crate) extremes: Option<Box<Extremes>>,
     /// The index behind the last item that was taken from the input to be run.
     pub(crate) next: usize,

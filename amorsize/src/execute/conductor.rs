@@ -15,15 +15,13 @@ use crate::adapt::sizes::CHUNK_SECONDS;
 use crate::buffer::restored::Restored;
 use crate::error::Error;
 use crate::error::failure::Ended;
+use crate::memory::watch::READ;
 use crate::memory::working::{NOISE, bound};
 use crate::memory::{source, tracking};
 use crate::output::outlet::Flow;
 use crate::system::sync::now;
 use crate::system::thread_time::process_ran;
 use crate::units::ByteSize;
-
-/// Limits the sleep of the calling thread, which looks at resident memory after it.
-const LONGEST_SLEEP: Duration = Duration::from_millis(20);
 
 thread_local! {
     /// True if this thread declined a job since the last check.
@@ -323,7 +321,8 @@ impl Conductor<'_> {
             return;
         }
         if !self.worker {
-            self.control.wait(LONGEST_SLEEP);
+            // It looks at resident memory after its sleep, as often as at available memory.
+            self.control.wait(READ);
         } else if (self.joins_in && line.work.tools.ledger.outer_budget().is_some())
             || !pool::work_on_something_else()
             || DECLINED.take()

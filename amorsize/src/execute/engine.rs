@@ -11,7 +11,6 @@ use super::line::Line;
 use super::observer::Observer;
 use super::pool::Expected;
 use super::state::State;
-use super::words::FIRST_DECISION;
 use super::workers::{OnThreads, Workers};
 use crate::adapt::alone::{self, Alone, Done};
 use crate::adapt::situation::Situation;
@@ -26,7 +25,7 @@ use crate::memory::watch::Watch;
 use crate::options::Options;
 use crate::options::choices::OnPanic;
 use crate::output::outlet::Outlet;
-use crate::plan::Plan;
+use crate::plan::{Plan, WARM_START_SECONDS};
 use crate::system::refused::Refused;
 use crate::system::sync;
 use crate::units::ByteSize;
@@ -138,12 +137,12 @@ impl Engine {
             item_bound: 0,
             spent: 0.0,
             beside_calls: 0.0,
-            decide_at: FIRST_DECISION,
+            decide_at: WARM_START_SECONDS,
             resident: None,
             resident_measured: false,
             resident_most: 0,
             observer: Observer::default(),
-            measure_at: FIRST_DECISION,
+            measure_at: WARM_START_SECONDS,
             sampled_seconds: 0.0,
             alone: Alone::default(),
             slower: None,

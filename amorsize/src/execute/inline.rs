@@ -1,7 +1,7 @@
 //! A run on the calling thread: in stretches that grow, until threads are expected to pay. A
 //! stretch is a number of items that run between two looks around.
 
-use super::words::{FIRST_DECISION, MEASURED_EVERY};
+use super::words::MEASURED_EVERY;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
@@ -16,7 +16,7 @@ use crate::memory::credit::Credit;
 use crate::memory::working::{HEADROOM_PART, NOISE, bound};
 use crate::options::choices::OnPanic;
 use crate::output::outlet::Flow;
-use crate::plan::Plan;
+use crate::plan::{Plan, WARM_START_SECONDS};
 use crate::system::sync;
 use crate::system::thread_time::{SHORTEST, TIMED_ALONE};
 use crate::units::measured_by::MeasuredBy;
@@ -24,15 +24,10 @@ use crate::units::measured_by::MeasuredBy;
 /// The least cost of a stretch beyond its items. The first stretches are so short that this is most
 /// of their time.
 const STRETCH_SECONDS: f64 = 100e-9;
-/// The run's own share of taking an item in and handing its result over: 50 to 170 ns measured.
-/// `Spread` tells the least. More than this is the time of the input or the sink.
-const HANDLING_SECONDS: f64 = 200e-9;
-/// At first a stretch is this many times as long as the one before. One item says little of the
-/// next ones, and a second 16 that are much slower are still few.
-const GROWTH: usize = 16;
-/// The same after 16 items: then 1,000 more probably take about the same time.
-const GROWTH_AFTER_16: usize = 64;
-
+/// At most a stretch is this many times as long as the one before. One item says little of the next
+/// ones, and 32 that are much slower are still few; after them, 1,000 more probably take about the
+/// same time.
+const GROWTH: usize = 32;
 /// With more items than this for each stated thread, the first call by itself takes less than a
 /// fifth of the time.
 const FEW: usize = 4;
@@ -196,7 +191,9 @@ impl Engine {
         };
         if let Some(handling) = handling.filter(|_| stretch.items > 0) {
             self.books.learned.handling = handling / stretch.items as f64;
-            self.beside_calls += (handling - HANDLING_SECONDS * stretch.items as f64).max(0.0);
+            // The run's own share of taking an item in and handing its result over takes 50 to 170
+            // ns. More than twice the cost of a stretch is the time of the input or the sink.
+            self.beside_calls += (handling - 2.0 * STRETCH_SECONDS * stretch.items as f64).max(0.0);
         }
         if line.work.items_are_opaque() {
             self.item_bound = bound(seconds / stretch.items.max(1) as f64);
@@ -209,7 +206,7 @@ impl Engine {
         self.pace = least / stretch.items.max(1) as f64;
         // A slow input must not bring the decision forward.
         self.spent += if line.stock.asks.may_wait() { seconds - done.asked } else { seconds };
-        if self.spent >= FIRST_DECISION {
+        if self.spent >= WARM_START_SECONDS {
             self.books.extremes.get_or_insert_default().note(first, &stretch);
         }
         if let Some(payload) = done.panic {
@@ -309,10 +306,9 @@ impl Engine {
         if self.books.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
             return 1;
         }
-        let growth = if self.books.learned.items < 16 { GROWTH } else { GROWTH_AFTER_16 };
         // Each of the first stretches is much longer than all before it, and its time is the best
         // guess.
-        let seconds = if self.spent < FIRST_DECISION { self.pace } else { recent };
+        let seconds = if self.spent < WARM_START_SECONDS { self.pace } else { recent };
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
         let most = if self.may_be_faster_alone() { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
@@ -325,7 +321,7 @@ impl Engine {
         // All results of a stretch are handed over before the next check for an interrupt.
         let handed_over = (HANDED_SECONDS / self.books.learned.handling.max(1e-10)) as usize;
         let most = most.min(fitting.unwrap_or(usize::MAX)).min(handed_over).max(1);
-        (growth * self.stretch).min(in_time as usize).min(self.options.most_in_flight()).clamp(1, most)
+        (GROWTH * self.stretch).min(in_time as usize).min(self.options.most_in_flight()).clamp(1, most)
     }
 
     /// Decides how to go on. Gives a plan for a run that should go on threads.

@@ -13,12 +13,8 @@ use crate::buffer::RawChunk;
 use crate::error::failure::{Payload, discard};
 use crate::memory::credit::Credit;
 use crate::system::sync::{Ordering, now};
-use crate::system::thread_time::Measuring;
+use crate::system::thread_time::{Measuring, SHORTEST};
 use crate::units::measured_by::MeasuredBy;
-
-/// Limits the expected work between two looks for a stop of the run, and between two readings of
-/// the clock, which take 23 ns each.
-const LOOK_SECONDS: f64 = 100e-6;
 
 /// The credit of a chunk that runs.
 #[derive(Debug)]
@@ -169,10 +165,12 @@ impl Control {
             let Books { learned, .. } = &state.books;
             (learned.recent_seconds().max(1e-10), state.tuner.threads() > 1, foreseen, learned.largest)
         };
-        let look = work.at_once(((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, 4096));
+        // The expected calls between two looks for a stop of the run, and between two readings of
+        // the clock, which take 23 ns each.
+        let calls = (SHORTEST / seconds_per_item) as usize;
+        let look = work.at_once(calls.clamp(1, 4096));
         let is_blind = work.is_blind();
-        let most = if is_blind { UNMEASURED } else { 1 << 16 };
-        let clock = ((LOOK_SECONDS / seconds_per_item) as usize).clamp(1, most);
+        let clock = calls.clamp(1, if is_blind { UNMEASURED } else { 1 << 16 });
         let stretch = Stretch::default();
         let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
         let measuring = grant.measured.then(Measuring::begin).flatten();

@@ -10,21 +10,15 @@ use std::time::Duration;
 
 use super::work::{UNMEASURED, Work};
 use crate::adapt::learned::Stretch;
+use crate::adapt::sizes::CHUNK_SECONDS;
 use crate::buffer::asks::Asks;
 use crate::buffer::{RawChunk, Results};
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::memory::tracking::{self, Frame};
-use crate::memory::working::HEADROOM_PART;
+use crate::memory::working::{BATCH_PART, HEADROOM_PART};
 use crate::system::sync::now;
 use crate::system::thread_time::{Measuring, Use};
-
-/// The free bytes of the budget for each byte of stored results that is read at once. A number that
-/// takes one byte on disk may take eight in memory.
-const IN_MEMORY: u64 = 8;
-
-/// A stretch of results that nobody measures ends after this time. It is planned for half of it.
-const MOST_BLIND: Duration = Duration::from_millis(4);
 
 /// The progress of the input, and the chunks that are not in use.
 #[derive(Default)]
@@ -170,7 +164,9 @@ impl Line<'_> {
         }
         // An input that may wait is asked for one item at a time.
         let may_wait = self.stock.asks.may_wait();
-        let most = usize::try_from(self.work.tools.ledger.free() / IN_MEMORY).unwrap_or(usize::MAX);
+        // As many stored bytes as a batch may take: a number that takes one byte on disk may take
+        // eight in memory.
+        let most = usize::try_from(self.work.tools.ledger.free() / BATCH_PART).unwrap_or(usize::MAX);
         let restored = self.input.restore(may_wait, most)?;
         self.stock.ended |= restored.has_ended;
         Some(restored)
@@ -217,7 +213,9 @@ impl Line<'_> {
         let begun = timed.then(now);
         let work = self.work;
         let at_once = work.at_once(count);
-        let until = work.is_blind().then(|| now() + MOST_BLIND);
+        // A stretch is planned for no longer than a chunk. If nobody measures its results, it ends
+        // after twice that time.
+        let until = work.is_blind().then(|| now() + Duration::from_secs_f64(2.0 * CHUNK_SECONDS));
         let entered = work.tools.ledger.enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let stretch = &mut done.stretch;

@@ -15,6 +15,7 @@ pub(crate) use self::known::at_most;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};
 use super::words::ThreadKind;
+use crate::adapt::climb::STEP;
 use crate::error::Error;
 use crate::memory::watch::READ;
 use crate::memory::{Started, most_threads};
@@ -26,9 +27,6 @@ use crate::system::{calls, cores};
 /// Starting this number takes 9 ms. Each thread takes 5 KiB to begin with, and address space for
 /// its stack. Tokio stops at 512 for calls that block.
 const MOST_OWN: usize = 256;
-/// With many cores the limit is this number for each: a function that waits three quarters of its
-/// time then keeps all of them busy.
-const OWN_PER_CORE: usize = 4;
 
 /// Work that threads do in parts until it says that it is done.
 pub(crate) trait Job: Sync {
@@ -259,7 +257,9 @@ fn pool_threads() -> (usize, bool) {
 }
 
 fn most_own() -> usize {
-    MOST_OWN.max(OWN_PER_CORE * cores::usable())
+    // With many cores there is room for a whole step of the climb: a function that waits three
+    // quarters of its time then keeps all of them busy.
+    MOST_OWN.max(STEP * cores::usable())
 }
 
 /// The most threads of runs' own, as far as the limits of the process leave room.

@@ -9,12 +9,6 @@ use crate::system::sync::now;
 use crate::system::thread_time::IS_TOLD;
 use crate::units::measured_by::MeasuredBy;
 
-/// Large results that are ready, in the sink or in progress take no more than this, or one for each
-/// thread and one more. A bounded channel between threads holds as many, and a run should need no
-/// more memory than a program with such a channel. For results of 4 MiB that is 16, more than
-/// threads make while the sink takes one.
-const AHEAD_BYTES: u64 = 64 << 20;
-
 impl State {
     /// The calls in flight, for a look at resident memory.
     pub(super) fn calls(&mut self) -> Calls {
@@ -155,7 +149,10 @@ impl State {
         if !self.situation.hands_over || self.expected() < LARGE_RESULT {
             return usize::MAX;
         }
-        let by_bytes = usize::try_from(AHEAD_BYTES / self.expected()).unwrap_or(usize::MAX);
+        // No more than a bounded channel between threads holds: a run should need no more memory
+        // than a program with such a channel. Sixteen are more than threads make while the sink
+        // takes one.
+        let by_bytes = usize::try_from(16 * LARGE_RESULT / self.expected()).unwrap_or(usize::MAX);
         let batch = self.situation.batch_items.unwrap_or(self.tuner.batch_now());
         by_bytes.max(2 * self.tuner.threads()).max(batch.saturating_add(self.tuner.threads()))
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::adapt::learned::Stretch;
 use crate::error::failure::Payload;
-use crate::plan::COLD_START_SECONDS;
 use crate::system::thread_time::Use;
 
 /// Stands for the item of a panic that no call made.
@@ -30,10 +29,6 @@ pub(crate) struct Stuck {
     /// Items that were pulled and not run.
     pub(crate) waiting: usize,
 }
-
-/// Seconds on the calling thread before anything is read from the system: a sixth of the cost of
-/// starting the pool.
-pub(super) const FIRST_DECISION: f64 = COLD_START_SECONDS / 6.0;
 
 /// One stretch or chunk per interval is measured for the waits of its calls, which takes 6 us.
 pub(super) const MEASURED_EVERY: Duration = Duration::from_millis(10);

@@ -8,7 +8,7 @@ mod warning;
 
 use std::fmt;
 
-pub(crate) use decide::COLD_START_SECONDS;
+pub(crate) use decide::WARM_START_SECONDS;
 pub use warning::Warning;
 
 use crate::adapt::sizes::Sizes;

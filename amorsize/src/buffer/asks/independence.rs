@@ -28,7 +28,7 @@ pub(super) const SHOWN_BY: u32 = 16;
 /// Asks that each take long are enough if they are this many: with sixteen, calls of a second would
 /// be made one by one for 16 s. They show if another thread ran, because each answer takes 3 us of
 /// a core, six times `ANSWER`. A trial has as many.
-const FEW: u32 = 4;
+pub(super) const FEW: u32 = 4;
 /// A thread that answers takes at least this much time of a core for each answer: 3 us with a sleep
 /// and a wake.
 const ANSWER: Duration = Duration::from_nanos(500);
@@ -37,7 +37,7 @@ const ANSWER: Duration = Duration::from_nanos(500);
 const BUSY_PART: u32 = 4;
 /// Asks are put off by this time, and calls by no less. A thread that waits goes to sleep within
 /// some ten microseconds, and answers within some ten when it was woken.
-const PUT_OFF: Duration = Duration::from_micros(50);
+pub(super) const PUT_OFF: Duration = Duration::from_micros(50);
 /// A call is put off for this many times as long as the one before took: a thread that works
 /// between two answers for as long as a call and a sink take has to wait then.
 const PUT_OFF_CALLS: f64 = 4.0;
@@ -48,13 +48,9 @@ const PUT_OFF_AT_MOST: f64 = 20e-3;
 /// is started for each answer runs for less: starting it takes some ten microseconds, and each call
 /// and ask are put off for longer.
 const COMPUTING_PART: u32 = 2;
-/// After each trial, twice as many windows of asks as before go by until the next one, but never
-/// more than this power of two. Four delays in a thousand asks cost nothing.
-const RAREST: u32 = 8;
-/// Where the system tells nothing of other threads: after this many asks without a wait, and this
-/// time, items are believed not to depend on results. In that time a thread that answers is late
-/// several times.
-const UNTOLD: u32 = 256;
+/// Where the system tells nothing of other threads: after this time, and as many asks without a
+/// wait as sixteen windows have, items are believed not to depend on results. In that time a thread
+/// that answers is late several times.
 const UNTOLD_FOR: Duration = Duration::from_millis(20);
 
 /// The findings about an open input.
@@ -63,9 +59,10 @@ pub(super) struct Independence {
     others: Others,
     window: Option<Window>,
     trial: Option<Trial>,
-    /// Trials that have ended, up to `RAREST`.
-    trials: u32,
-    /// Windows of asks until the next one.
+    /// Windows of asks that went by after the last trial, or will. After each trial they are twice
+    /// as many.
+    pause: u32,
+    /// Windows of asks until the next trial.
     skipped: u32,
     /// True if the system tells nothing of other threads.
     is_untold: bool,
@@ -246,15 +243,15 @@ impl Independence {
     /// Ends the trial, and has some windows go by before the next one.
     fn end_trial(&mut self) {
         self.trial = None;
-        self.trials = (self.trials + 1).min(RAREST);
-        self.skipped = 1 << self.trials;
+        self.pause = self.pause.saturating_mul(2).max(2);
+        self.skipped = self.pause;
     }
 
     /// Where the system tells nothing, many asks without a wait have to do.
     fn believed(&mut self, begun: Instant) -> Seen {
         self.untold = self.untold.saturating_add(1);
         let since = *self.untold_since.get_or_insert(begun);
-        let are_enough = self.untold >= UNTOLD && begun - since >= UNTOLD_FOR;
+        let are_enough = self.untold >= SHOWN_BY * SHOWN_BY && begun - since >= UNTOLD_FOR;
         if are_enough { Seen::NeedsNoResult } else { Seen::Nothing }
     }
 }
