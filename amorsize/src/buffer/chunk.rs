@@ -4,6 +4,7 @@ use super::Types;
 use super::block::Kind;
 use super::results::Results;
 use super::seq::Seq;
+use crate::memory::credit::Credit;
 use crate::memory::measure::Heap;
 use crate::progress::stage::{Pace, StageCounts, Tally};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ const AT_ONCE: usize = 8 << 10;
 /// Consecutive items, and the results of those that have run.
 pub(crate) struct RawChunk {
     pub(super) items: Seq,
+    /// The credit of the items, from the time when they wait for a worker until they have run.
+    pub(crate) input: Credit,
     pub(crate) results: Results,
     /// The mean bytes that a waiting item was seen to own, if its type can't tell them.
     pub(crate) item_heap: u64,
@@ -43,6 +46,7 @@ impl RawChunk {
     fn of(items: Seq, results: Results) -> Self {
         Self {
             items,
+            input: Credit::NONE,
             results,
             item_heap: 0,
             heap: None,
@@ -106,11 +110,18 @@ impl RawChunk {
     }
 
     /// Leaves the first `keep` of the waiting items here, with their results, and returns the
-    /// others.
-    pub(crate) fn split_off(&mut self, keep: usize) -> Box<Self> {
+    /// others. The chunk's credit for items is that of `all` items.
+    pub(crate) fn split_off(&mut self, keep: usize, all: usize) -> Box<Self> {
         let results = self.results.split_room(keep);
+        let rest = Self::of(self.items.split_off(keep), results);
         let Self { item_heap, heap, is_unmeasurable, .. } = *self;
-        Box::new(Self { item_heap, heap, is_unmeasurable, ..Self::of(self.items.split_off(keep), results) })
+        // Any item can be the one that owns most of what was measured. So it stays taken to the end.
+        let bytes = match heap {
+            Some(_) if rest.items() > 0 => self.input.bytes(),
+            _ => (self.input.bytes() as f64 * rest.items() as f64 / all as f64) as u64,
+        };
+        let input = self.input.split(0, bytes);
+        Box::new(Self { item_heap, heap, is_unmeasurable, input, ..rest })
     }
 }
 
@@ -214,5 +225,30 @@ impl Drop for Scratch {
             self.tally(part).failed += 1;
         }
         self.add_own();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::buffer::asks::{Asks, Way};
+    use crate::memory::budget::Ledger;
+    use crate::units::ByteSize;
+
+    #[test]
+    fn items_that_wait_keep_all_credit_of_measured_ones() {
+        let (ledger, types) = (Ledger::new(ByteSize::mib(1)), Types::<String, ()>::new());
+        for (heap, of_last) in [(None, 100), (Some(760), 1000)] {
+            let mut chunk = types.chunk();
+            let way = Way::Inline { timed: false };
+            let mut input = (0..10).map(|item| item.to_string());
+            types.fill(&mut chunk, &mut input, 10, None, (&mut Asks::at_once(), way));
+            chunk.heap = heap;
+            chunk.input = Credit::take(&ledger, 1000);
+            assert_eq!(chunk.split_off(10, 10).input.bytes(), 0);
+            assert_eq!(chunk.split_off(9, 10).input.bytes(), of_last);
+            assert_eq!(chunk.input.bytes(), 1000 - of_last);
+        }
+        assert_eq!(ledger.held(), ByteSize::ZERO);
     }
 }

@@ -75,7 +75,7 @@ fn splitting_moves_the_tail() {
     let mut chunk = filled(types, &mine);
     chunk.results.ensure(10);
     types.quota(&mut chunk, 3).run(|item| item);
-    let rest = chunk.split_off(2);
+    let rest = chunk.split_off(2, 7);
     assert_eq!(
         (types.first_items_of(&chunk, chunk.items()), types.first_items_of(&rest, rest.items())),
         (&mine[3..5], &mine[5..])
@@ -143,7 +143,7 @@ fn what_was_split_off_has_no_place_to_put_an_item_back() {
     let mut chunk = filled(types, &mine);
     chunk.results.ensure(4);
     types.quota(&mut chunk, 1).run(|item| item);
-    let mut rest = chunk.split_off(1);
+    let mut rest = chunk.split_off(1, 3);
     assert!(catch_unwind(AssertUnwindSafe(|| types.put_back(&mut rest, Arc::clone(&mine[0])))).is_err());
     types.put_back(&mut chunk, Arc::clone(&mine[0]));
     assert_eq!(
@@ -317,7 +317,7 @@ fn regions_fill_one_allocation() {
     let mut chunk = filled(types, &mine[..7]);
     chunk.results = first;
     types.quota(&mut chunk, 4).run(|item| item);
-    let mut rest = chunk.split_off(0);
+    let mut rest = chunk.split_off(0, 7);
     types.quota(&mut rest, 3).run(|item| item);
     add(&mut all, chunk.results.take());
     add(&mut all, rest.results.take());

@@ -76,7 +76,7 @@ use super::books::Books;
 use super::course::Course;
 use super::observer::Observer;
 use super::opening::Opening;
-use super::state::{Ending, State, Waiting};
+use super::state::{Ending, State};
 use crate::adapt::situation::Situation;
 use crate::adapt::tuner::{ThreadLimits, Tuner};
 use crate::buffer::RawChunk;
@@ -335,7 +335,7 @@ impl Control {
     }
 
     /// Adds a chunk that was pulled.
-    pub(crate) fn enqueue(&self, chunk: Box<RawChunk>, input_heap: u64, seconds: f64) {
+    pub(crate) fn enqueue(&self, mut chunk: Box<RawChunk>, input_heap: u64, seconds: f64) {
         let (now, items) = (now(), chunk.items());
         let mut state = self.state();
         self.book(&mut state, now);
@@ -344,8 +344,8 @@ impl Control {
         let input_bytes = ((state.situation.item_size * items) as u64).saturating_add(heap);
         let start = state.books.next;
         state.books.next += items;
-        let input = Credit::take(&state.ledger, input_bytes);
-        state.waiting.insert(start, Waiting { chunk, input });
+        chunk.input = Credit::take(&state.ledger, input_bytes);
+        state.waiting.insert(start, chunk);
         state.queued += items;
         follow(&mut state.input_pace, seconds / items.max(1) as f64);
         state.inputs = state.inputs.saturating_add(input_bytes);

@@ -291,8 +291,8 @@ impl Engine {
         let Some(workers) = &self.workers else { return };
         let mut state = workers.control.state();
         let State { waiting, finished, .. } = &mut *state;
-        let waiting = waiting.values_mut().map(|waiting| &mut waiting.chunk);
-        waiting.chain(finished.values_mut()).for_each(|chunk| chunk.results.leave_collection());
+        let chunks = waiting.values_mut().chain(finished.values_mut());
+        chunks.for_each(|chunk| chunk.results.leave_collection());
     }
 
     /// Gives `look` the books, here or with the threads.

@@ -1,11 +1,12 @@
 //! The steps of a job, or of a calling thread that runs chunks: take a chunk with credit, run it,
 //! book it.
 
+use std::mem::{forget, take};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::books::Books;
 use super::control::Control;
-use super::state::{Ending, State, Waiting};
+use super::state::{Ending, State};
 use super::words::{Grant, Outcome, ThreadKind};
 use super::work::{UNMEASURED, Work};
 use crate::adapt::learned::Stretch;
@@ -16,42 +17,19 @@ use crate::system::sync::{Ordering, now};
 use crate::system::thread_time::{Measuring, SHORTEST};
 use crate::units::measured_by::MeasuredBy;
 
-/// The credit of a chunk that runs.
-#[derive(Debug)]
-pub(crate) struct Held {
-    /// The credit of its calls and their results.
-    calls: Credit,
-    /// The credit of its items.
-    input: Credit,
-}
-
-/// Splits off the credit of the last `rest` of the `all` items that `input` is for.
-fn input_of_rest(chunk: &RawChunk, input: &mut Credit, rest: usize, all: usize) -> Credit {
-    // Any item can be the one that owns most of what was measured. So it stays taken to the end.
-    let bytes = match chunk.heap {
-        Some(_) if rest > 0 => input.bytes(),
-        _ => (input.bytes() as f64 * rest as f64 / all as f64) as u64,
-    };
-    input.split(0, bytes)
-}
-
 /// A chunk that was started and is not booked yet. Code that panics before it is booked loses the
 /// chunk, and drops its credit. This books it as ended, or the run would wait for it forever.
 pub(crate) struct Started<'a> {
     control: &'a Control,
     pub(crate) grant: Grant,
-}
-
-impl Started<'_> {
-    /// Books the chunk as ended.
-    fn end(self, state: &mut State) {
-        state.end_chunk(&self.grant);
-        std::mem::forget(self);
-    }
+    /// The credit of its calls and their results.
+    calls: Credit,
+    pub(super) outcome: Outcome,
 }
 
 impl Drop for Started<'_> {
     fn drop(&mut self) {
+        drop(self.calls.take_all());
         let now = now();
         let mut state = self.control.state();
         self.control.book(&mut state, now);
@@ -60,27 +38,9 @@ impl Drop for Started<'_> {
     }
 }
 
-/// A chunk that ran and is not booked yet.
-pub(crate) struct Ran<'a> {
-    started: Started<'a>,
-    held: Held,
-    outcome: Outcome,
-}
-
-impl Ran<'_> {
-    /// Items behind the results that have none, although they were taken.
-    pub(crate) fn lost(&self) -> usize {
-        self.outcome.lost
-    }
-}
-
 impl Control {
     /// Takes the next chunk, with credit for it. `forced` starts a single item even without credit.
-    pub(crate) fn start_next(
-        &self,
-        job: Option<ThreadKind>,
-        forced: bool,
-    ) -> Option<(Started<'_>, Held, Box<RawChunk>)> {
+    pub(crate) fn start_next(&self, job: Option<ThreadKind>, forced: bool) -> Option<(Started<'_>, Box<RawChunk>)> {
         let mut state = self.state();
         if state.is_at_rest() {
             drop(state);
@@ -96,18 +56,17 @@ impl Control {
                 self.caller.notify_one();
             }
         }
-        let (grant, held, chunk) = started?;
-        Some((Started { control: self, grant }, held, chunk))
+        started
     }
 
-    fn grant(&self, state: &mut State, forced: bool) -> Option<(Grant, Held, Box<RawChunk>)> {
+    fn grant(&self, state: &mut State, forced: bool) -> Option<(Started<'_>, Box<RawChunk>)> {
         if self.course.is_pausing() || !state.has_work(self.course.limit()) {
             return None;
         }
         if !forced && !state.bounds.allows(state.running) {
             return None;
         }
-        let (start, Waiting { chunk, .. }) = state.waiting.first()?;
+        let (start, chunk) = state.waiting.first()?;
         let all = chunk.items();
         let expected = state.expected().max(1);
         // A chunk that was pulled when items seemed cheaper is cut to the right size of now.
@@ -126,14 +85,12 @@ impl Control {
         };
         let now = now();
         self.book(state, now);
-        let (_, Waiting { mut chunk, mut input }) = state.waiting.pop_first()?;
-        state.queued -= all;
+        let (_, mut chunk) = state.waiting.pop_first()?;
+        state.queued -= items;
         if items < all {
-            let rest = input_of_rest(&chunk, &mut input, all - items, all);
-            state.waiting.insert(start + items, Waiting { chunk: chunk.split_off(items), input: rest });
-            state.queued += all - items;
+            state.waiting.insert(start + items, chunk.split_off(items, all));
         }
-        let input_bytes = input.bytes();
+        let input_bytes = chunk.input.bytes();
         state.running += 1;
         state.running_items += items;
         state.running_credit += credit;
@@ -145,20 +102,13 @@ impl Control {
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
         let measured = state.each.is_some() || state.is_measured(now);
         let grant = Grant { start, items, credit, working, input_bytes, per_item, measured };
-        Some((grant, Held { calls, input }, chunk))
+        Some((Started { control: self, grant, calls, outcome: Outcome::default() }, chunk))
     }
 
     /// Runs a chunk as far as its credit, its time and the run's end allow, and catches a panic.
     /// [`finish`](Self::finish) books it.
-    pub(super) fn run<'a>(
-        &self,
-        started: Started<'a>,
-        mut held: Held,
-        work: Work<'_>,
-        chunk: &mut RawChunk,
-    ) -> Ran<'a> {
-        let grant = started.grant;
-        let credit = &mut held.calls;
+    pub(super) fn run(&self, started: &mut Started<'_>, work: Work<'_>, chunk: &mut RawChunk) {
+        let Started { grant, calls: credit, outcome, .. } = started;
         let (seconds_per_item, contended, foreseen, largest_before) = {
             let state = self.state();
             let foreseen = state.tuner.chunk_seconds(&state.situation);
@@ -171,8 +121,6 @@ impl Control {
         let look = work.at_once(calls.clamp(1, 4096));
         let is_blind = work.is_blind();
         let clock = calls.clamp(1, if is_blind { UNMEASURED } else { 1 << 16 });
-        let stretch = Stretch::default();
-        let mut outcome = Outcome { stretch, elsewhere: false, panic: None, lost: 0, used: None };
         let measuring = grant.measured.then(Measuring::begin).flatten();
         let stretch = &mut outcome.stretch;
         let begun = now();
@@ -233,7 +181,6 @@ impl Control {
         }
         stretch.seconds = (now() - begun).as_secs_f64();
         outcome.used = measuring.and_then(Measuring::end);
-        Ran { started, held, outcome }
     }
 
     /// True if the chunk's credit covers its results and one more call. Takes missing credit if it
@@ -262,14 +209,14 @@ impl Control {
 
     /// Books a chunk that ran. Its items that did not run wait again. Says if the job should go on
     /// with another chunk.
-    pub(crate) fn finish(&self, ran: Ran<'_>, mut chunk: Box<RawChunk>, job: Option<ThreadKind>) -> bool {
+    pub(crate) fn finish(&self, mut started: Started<'_>, mut chunk: Box<RawChunk>, job: Option<ThreadKind>) -> bool {
         self.look();
-        let Ran { started, held: Held { calls, mut input }, mut outcome } = ran;
         let grant = started.grant;
+        let mut outcome = take(&mut started.outcome);
         let done = outcome.stretch.items;
         let rest_items = chunk.items();
         // Without the lock: items can be many bytes to move.
-        let rest = (done > 0 && rest_items > 0).then(|| chunk.split_off(0));
+        let rest = (rest_items > 0).then(|| chunk.split_off(0, grant.items));
         let now = now();
         let mut state = self.state();
         self.book(&mut state, now);
@@ -277,11 +224,10 @@ impl Control {
             state.settle_stray(&mut outcome, grant.credit, &self.forks);
         }
         let lost = outcome.lost;
-        let rest_input = input_of_rest(&chunk, &mut input, rest_items, grant.items);
         // The bytes of the results stay taken until they are handed over.
-        chunk.results.credit = calls.settle(done, outcome.stretch.bytes);
-        state.inputs = state.inputs.saturating_sub(input.bytes());
-        drop(input);
+        chunk.results.credit = started.calls.take_all().settle(done, outcome.stretch.bytes);
+        state.inputs = state.inputs.saturating_sub(chunk.input.bytes());
+        drop(chunk.input.take_all());
         state.books.learned.add(outcome.stretch);
         if let Some(extremes) = &mut state.books.extremes {
             extremes.note(grant.start, &outcome.stretch);
@@ -298,19 +244,18 @@ impl Control {
         let ended = (done, outcome.stretch.seconds);
         let climbs = tuner.chunk_ended(now, ended, has_room, &books.learned, situation);
         state.recruits |= climbs;
-        started.end(&mut state);
+        state.end_chunk(&grant);
+        forget(started);
         state.books.chunks += 1;
         let unwanted =
             outcome.panic.and_then(|payload| self.note_panic(&mut state, grant.start + done, lost > 0, payload));
         state.queued += rest_items;
+        if let Some(rest) = rest {
+            state.waiting.insert(grant.start + done + lost, rest);
+        }
         if done > 0 {
-            if let Some(chunk) = rest {
-                state.waiting.insert(grant.start + done + lost, Waiting { chunk, input: rest_input });
-            }
             state.finished.insert(grant.start, chunk);
             state.add_ready();
-        } else if rest_items > 0 {
-            state.waiting.insert(grant.start + lost, Waiting { chunk, input: rest_input });
         }
         let mut go_on = job.is_some() && state.has_work(self.course.limit()) && !self.course.is_pausing();
         if go_on && (job != Some(state.thread_kind()) || state.jobs > state.tuner.threads()) {
@@ -378,7 +323,6 @@ impl Control {
 mod tests {
     use super::*;
     use crate::adapt::tuner::ThreadLimits;
-    use crate::buffer::Types;
     use crate::buffer::asks::Way;
     use crate::call::{Body, Function, Quota, Shared};
     use crate::execute::line::Stock;
@@ -405,16 +349,14 @@ mod tests {
             let mut chunk = input.chunk();
             input.fill(&mut chunk, 10, Way::Worker, &mut Stock::default().asks);
             control.enqueue(chunk, 0, 0.0);
-            let (started, held, mut chunk) = control.start_next(None, false).expect("there is credit");
+            let (mut started, mut chunk) = control.start_next(None, false).expect("there is credit");
             assert!(!control.is_drained());
             chunk.results.ensure(started.grant.items);
             if panics_after_calls {
-                let ran = control.run(started, held, work, &mut chunk);
-                assert!(ran.outcome.stretch.items > 0);
-                drop(ran);
-            } else {
-                drop((started, held));
+                control.run(&mut started, work, &mut chunk);
+                assert!(started.outcome.stretch.items > 0);
             }
+            drop((chunk, started));
             let state = control.state();
             assert_eq!((state.running, state.running_items, state.running_credit, state.running_working), (0, 0, 0, 0));
             drop(state);
@@ -426,19 +368,5 @@ mod tests {
             assert_eq!(control.state().queued, 0);
             assert_eq!(ledger.held(), ByteSize::ZERO);
         }
-    }
-
-    #[test]
-    fn items_that_wait_keep_all_credit_of_measured_ones() {
-        let ledger = Ledger::new(ByteSize::mib(1));
-        let mut chunk = Types::<String, ()>::new().chunk();
-        for (heap, of_last) in [(None, 100), (Some(760), 1000)] {
-            chunk.heap = heap;
-            let mut input = Credit::take(&ledger, 1000);
-            assert_eq!(input_of_rest(&chunk, &mut input, 0, 10).bytes(), 0);
-            assert_eq!(input_of_rest(&chunk, &mut input, 1, 10).bytes(), of_last);
-            assert_eq!(input.bytes(), 1000 - of_last);
-        }
-        assert_eq!(ledger.held(), ByteSize::ZERO);
     }
 }

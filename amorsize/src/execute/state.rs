@@ -26,13 +26,6 @@ const POOLS_OWN: i64 = 16 << 10;
 /// another one frees it.
 const JOBS_OWN: i64 = 64;
 
-/// A chunk that waits for a worker.
-pub(super) struct Waiting {
-    pub(super) chunk: Box<RawChunk>,
-    /// The credit of the items.
-    pub(super) input: Credit,
-}
-
 /// A panic that ends the run.
 #[derive(Debug)]
 pub(super) struct Ending {
@@ -43,7 +36,7 @@ pub(super) struct Ending {
 
 pub(crate) struct State {
     /// Chunks that wait for a worker, by the index of their first item.
-    pub(super) waiting: ByIndex<Waiting>,
+    pub(super) waiting: ByIndex<Box<RawChunk>>,
     /// Items in `waiting`.
     pub(super) queued: usize,
     /// Chunks that have results, by the index of their first item.

@@ -49,8 +49,8 @@ pub(crate) struct Grant {
     pub(super) measured: bool,
 }
 
-/// The outcome of a chunk.
-#[derive(Debug)]
+/// The outcome of a chunk, as far as it ran.
+#[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) stretch: Stretch,
     /// True if the bytes contain what other threads allocated for the results.

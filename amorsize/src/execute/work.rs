@@ -181,14 +181,13 @@ impl Work<'_> {
     }
 
     fn run_untracked(&self, control: &Control, job: Option<ThreadKind>, forced: bool) -> bool {
-        let Some((started, held, mut chunk)) = control.start_next(job, forced) else { return false };
-        let start = started.grant.start;
+        let Some((mut started, mut chunk)) = control.start_next(job, forced) else { return false };
         chunk.results.ensure(started.grant.items);
         let entered = self.tools.ledger.enter();
-        let ran = control.run(started, held, *self, &mut chunk);
+        control.run(&mut started, *self, &mut chunk);
         drop(entered);
         let cut_at = self.cut_of(&mut chunk);
-        self.keep(start, &chunk.results, (ran.lost(), cut_at));
-        control.finish(ran, chunk, job) || job.is_none()
+        self.keep(started.grant.start, &chunk.results, (started.outcome.lost, cut_at));
+        control.finish(started, chunk, job) || job.is_none()
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! | of | is taken by | lies in | ends when |
 //! | --- | --- | --- | --- |
-//! | items that wait for a worker | `Control::enqueue` | `Waiting`, then `Held` | their chunk ended |
-//! | the calls of a chunk | `Control::start_next`, by expectation | `Held` | it is settled |
+//! | items that wait for a worker | `Control::enqueue` | `RawChunk` | their chunk ended |
+//! | the calls of a chunk | `Control::start_next`, by expectation | `Started` | it is settled |
 //! | results | settled, by measurement | `Results` | they are handed over |
 //! | what idle workers allocated | `State::look_at_stray` | `State` | chunks answer for it |
 //!
