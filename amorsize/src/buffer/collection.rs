@@ -1,7 +1,7 @@
 //! The results of a `collect`, in one allocation.
 
 use super::block::Kind;
-use super::results::Results;
+use super::chunk::Results;
 use super::seq::Seq;
 use crate::memory::credit::Credit;
 

@@ -24,8 +24,7 @@
 //!   in a `PhantomData`, and the buffer is dropped with its owner.
 //!
 //! `block` has memory and keys, `seq` everything that is done to memory. The other files have no
-//! unsafe code: `results` and `collection` are safe wrappers of a sequence, `chunk` has items and
-//! results together, `pages` says when the memory of a large collection is backed.
+//! unsafe code: `chunk` has items and results together, and `collection` all results of a run.
 #![expect(
     unsafe_code,
     reason = "values are kept without their types, and written into one allocation by several threads"
@@ -35,17 +34,13 @@ pub(crate) mod asks;
 mod block;
 mod chunk;
 mod collection;
-mod pages;
-pub(crate) mod restored;
-mod results;
 mod seq;
 #[cfg(test)]
 mod tests;
 
 pub use chunk::Quota;
-pub(crate) use chunk::{Clock, Part, RawChunk, Scratch};
+pub(crate) use chunk::{Clock, Part, RawChunk, Restored, Results, Scratch};
 pub(crate) use collection::{Collection, Collector};
-pub(crate) use results::Results;
 
 use std::mem::needs_drop;
 use std::slice;

@@ -1,12 +1,12 @@
 //! Values that follow each other in memory. Everything that buffers do to memory is done here.
 
 use std::mem::{MaybeUninit, replace, take};
+use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::block::{Block, Key, Kind};
-use super::pages::{LARGE, whole_pages};
 use crate::system::calls::madvise::{page_size, populate};
 
 /// Values of one kind that follow each other, in places that belong to this sequence alone.
@@ -468,6 +468,18 @@ impl Ground {
     }
 }
 
+/// A collection of cheap results spends most of its time on page faults, one for each 4 KiB. To ask
+/// for the pages of a region together saves the cost of a fault for each page. In a smaller
+/// allocation page faults take less than 5 ms in all, and it may lie in memory that
+/// the allocator has already.
+const LARGE: usize = 8 << 20;
+
+/// The pages to ask for before a region is filled, of an allocation up to `end`. Each page belongs
+/// to the region in which it begins, unless it is not wholly the allocation's.
+fn whole_pages(region: Range<usize>, end: usize, page: usize) -> Range<usize> {
+    region.start.next_multiple_of(page)..region.end.next_multiple_of(page).min(end / page * page)
+}
+
 /// A count that is written to its place in a struct even if the code that counts panics.
 struct Counted<'a> {
     count: usize,
@@ -492,5 +504,34 @@ impl Drop for Passed<'_> {
     fn drop(&mut self) {
         *self.from += self.count;
         *self.to += self.results;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 4096;
+    const WHOLE: Range<usize> = 3 * LARGE - 5 * PAGE - 16..5 * LARGE + 3 * PAGE + 16;
+
+    #[test]
+    fn each_page_is_populated_by_one_region() {
+        let mut populated = WHOLE.start.next_multiple_of(PAGE);
+        let mut from = WHOLE.start;
+        while from < WHOLE.end {
+            let to = (from + 10 * PAGE + 24).min(WHOLE.end);
+            let part = whole_pages(from..to, WHOLE.end, PAGE);
+            if !part.is_empty() {
+                assert_eq!(part.start, populated);
+                assert_eq!(part.end % PAGE, 0);
+                populated = part.end;
+            }
+            from = to;
+        }
+        assert_eq!(populated, WHOLE.end / PAGE * PAGE);
+        // A region that lies within a page, or is empty, asks for nothing.
+        for region in [LARGE * 4 + 7..LARGE * 4 + 99, LARGE * 4..LARGE * 4] {
+            assert!(whole_pages(region, WHOLE.end, PAGE).is_empty());
+        }
     }
 }

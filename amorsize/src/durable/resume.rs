@@ -9,8 +9,7 @@ use super::settings::Durable;
 #[cfg(feature = "array")]
 use crate::array::Attempts;
 use crate::buffer::asks::{Asks, Way};
-use crate::buffer::restored::Restored;
-use crate::buffer::{RawChunk, Types};
+use crate::buffer::{RawChunk, Restored, Types};
 use crate::error::Error;
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;

@@ -9,7 +9,7 @@ use super::line::{Inlined, Line};
 use super::refusals::oversize;
 use crate::adapt::alone::{self, Next};
 use crate::adapt::sizes::{BATCH_BYTES, CHUNK_SECONDS, HANDED_SECONDS, Sizes};
-use crate::buffer::restored::Restored;
+use crate::buffer::Restored;
 use crate::error::Error;
 use crate::error::failure::{Ended, discard};
 use crate::memory::credit::Credit;

@@ -2,7 +2,6 @@
 //! out to the outlet.
 
 use crate::buffer::asks::Way;
-use crate::buffer::restored::Restored;
 use crate::input::Input;
 use crate::output::outlet::{Flow, Outlet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,7 +11,7 @@ use super::work::{UNMEASURED, Work};
 use crate::adapt::learned::Stretch;
 use crate::adapt::sizes::CHUNK_SECONDS;
 use crate::buffer::asks::Asks;
-use crate::buffer::{RawChunk, Results};
+use crate::buffer::{RawChunk, Restored, Results};
 use crate::error::failure::Payload;
 use crate::memory::credit::Credit;
 use crate::memory::tracking::{self, Frame};

@@ -3,14 +3,14 @@
 //!
 //! | part | files |
 //! | --- | --- |
-//! | what a run knows and decides, and its course | `engine`, `drive`, `books` |
+//! | what a run knows and decides, and its way onto threads and back | `engine`, `drive`, `books` |
 //! | both ends of a run, on the calling thread | `line`; `kept` for results that wait |
 //! | a worker's side: take a chunk, run it, put it back | `work` |
 //! | a run on the calling thread | `inline` |
-//! | a run on threads | `threads`, `conductor`, `control`, `state`, `jobs`, `course`, `sleeping` |
+//! | a run on threads | `conductor`, `control`, `state`, `jobs`, `course` |
 //! | the threads | `pool`, `workers` |
 //! | plans that are asked for | `sampling`, `together` |
-//! | memory and progress | `observer`, `looking`, `resident`, `telling` |
+//! | memory and progress | `observer`, `resident`, `telling` |
 //! | facts for the report | `account` (waits of threads), `totals` |
 //! | errors; words of all parts | `refusals`; `words` |
 
@@ -27,7 +27,6 @@ mod inline;
 mod jobs;
 pub(crate) mod kept;
 pub(crate) mod line;
-mod looking;
 #[cfg(all(loom, test))]
 mod loom;
 mod observer;
@@ -36,10 +35,8 @@ pub(crate) mod pool;
 mod refusals;
 mod resident;
 mod sampling;
-mod sleeping;
 mod state;
 mod telling;
-mod threads;
 mod together;
 mod totals;
 pub(crate) mod words;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::engine::{Before, Engine};
 use super::workers::OnThreads;
 use crate::memory::source::{self, Source};
-use crate::output::handover::HandedOver;
+use crate::output::batches::HandedOver;
 use crate::report::extremes::Extremes;
 use crate::report::time_use::TimeUse;
 use crate::report::timeline::{Recorder, Timeline};

@@ -5,8 +5,7 @@ use std::any::type_name;
 #[cfg(feature = "durable")]
 use crate::buffer::Results;
 use crate::buffer::asks::{Asks, Way};
-use crate::buffer::restored::Restored;
-use crate::buffer::{RawChunk, Types};
+use crate::buffer::{RawChunk, Restored, Types};
 #[cfg(feature = "durable")]
 use crate::durable::Resume;
 #[cfg(feature = "durable")]

@@ -4,6 +4,5 @@
 pub(crate) mod batch;
 pub(crate) mod batches;
 pub(crate) mod collect;
-pub(crate) mod handover;
 pub(crate) mod outlet;
 pub(crate) mod pull;

@@ -6,9 +6,8 @@ use crate::buffer::Results;
 use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::output::batch::Batch;
-use crate::output::batches::{Batches, Ending};
+use crate::output::batches::{Batches, Ending, HandedOver};
 use crate::output::collect::{FindEnd, Found};
-use crate::output::handover::HandedOver;
 use crate::policy::Policy;
 use crate::report::Report;
 

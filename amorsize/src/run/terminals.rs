@@ -14,7 +14,7 @@ use super::opening::InHand;
 use crate::error::failure::Failure;
 use crate::error::{Error, TryError};
 use crate::output::batch::Batch;
-use crate::output::handover::HandedOver;
+use crate::output::batches::HandedOver;
 use crate::plan::Plan;
 use crate::policy::on_error::Stop;
 use crate::policy::{Policy, Whole};

@@ -5,9 +5,8 @@ use crate::buffer::Results;
 use crate::error::failure::{Ended, Failure};
 use crate::log::trace;
 use crate::options::choices::OnPanic;
-use crate::output::batches::Left;
+use crate::output::batches::{HandedOver, Left};
 use crate::output::collect::Found;
-use crate::output::handover::HandedOver;
 use crate::policy::Told;
 use crate::report::Report;
 
