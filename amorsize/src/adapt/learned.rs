@@ -1,8 +1,6 @@
 //! Learns the seconds and bytes per item of a function, first from the sample, then from the whole
 //! run.
 
-use std::time::Instant;
-
 use super::waits::{VARIES, Waits};
 use crate::system::page_faults::{FAULT_SECONDS, Faults, PAGE};
 use crate::system::thread_time::{self, Queue, SHORTEST, TIMED_ALONE};
@@ -68,19 +66,12 @@ pub(crate) struct Beside {
     counted: Option<u64>,
     /// Seconds of a page fault, once they were needed.
     fault_seconds: Option<f64>,
-    /// Seconds to read the clock, which are part of each call that is timed alone.
-    clock: f64,
 }
 
 impl Beside {
     /// Begins; takes 6 us.
     pub(crate) fn begin() -> Self {
-        let once = |_| {
-            let begun = Instant::now();
-            begun.elapsed().as_secs_f64()
-        };
-        let clock = (0..5).map(once).fold(f64::INFINITY, f64::min);
-        Self { queue: thread_time::queue(), clock, ..Self::default() }
+        Self { queue: thread_time::queue(), ..Self::default() }
     }
 
     /// Looks before a stretch of calls with results of about `bytes` bytes each: takes 0.7 us, and
@@ -108,8 +99,6 @@ impl Beside {
         // A call gives its working memory back, and another call gets it again.
         let faults = self.faults.as_ref().and_then(Faults::count).zip(self.counted);
         let faults = faults.map_or(0, |(now, then)| now.saturating_sub(then)).min(bytes / PAGE);
-        let is_timed_alone = seconds >= TIMED_ALONE.as_secs_f64();
-        let seconds = if is_timed_alone { seconds - self.clock * each } else { seconds };
         let fresh = if faults > 0 { faults as f64 * each * self.seconds_of_a_fault() } else { 0.0 };
         Sampled { items, seconds, queued: queued * each, fresh, handling }
     }

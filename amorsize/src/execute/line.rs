@@ -28,9 +28,6 @@ pub(crate) struct Stock {
     pub(crate) asks: Asks,
     /// Items pulled for the calling thread itself that are not run yet.
     held: Option<Box<RawChunk>>,
-    /// The first of the spare chunks. A run that stays on the calling thread has no other, and
-    /// needs no list.
-    last: Option<Box<RawChunk>>,
     #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
     spare: Vec<Box<RawChunk>>,
 }
@@ -51,9 +48,7 @@ impl Stock {
 
     fn recycle(&mut self, chunk: Box<RawChunk>) {
         // No more than the chunks ahead of a few workers are in use at a time.
-        if self.last.is_none() {
-            self.last = Some(chunk);
-        } else if self.spare.len() < 64 {
+        if self.spare.len() < 64 {
             self.spare.push(chunk);
         }
     }
@@ -62,7 +57,6 @@ impl Stock {
     pub(crate) fn leave_collection(&mut self) {
         self.held
             .iter_mut()
-            .chain(&mut self.last)
             .chain(&mut self.spare)
             .for_each(|chunk| chunk.results.leave_collection());
     }
@@ -121,8 +115,7 @@ impl Line<'_> {
         if let Some(held) = self.stock.held.take() {
             return held;
         }
-        let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
-        let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
+        let mut chunk = self.take_spare();
         (chunk.heap, chunk.is_unmeasurable) = (None, false);
         if !self.stock.ended {
             match catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, way))) {
@@ -136,6 +129,11 @@ impl Line<'_> {
             }
         }
         chunk
+    }
+
+    /// A chunk without items, which was used before if one is left.
+    fn take_spare(&mut self) -> Box<RawChunk> {
+        self.stock.spare.pop().unwrap_or_else(|| self.input.chunk())
     }
 
     fn fill(&mut self, chunk: &mut RawChunk, count: usize, way: Way) -> bool {
@@ -173,8 +171,7 @@ impl Line<'_> {
 
     /// A chunk with results that existed already.
     pub(crate) fn chunk_of(&mut self, results: Results) -> Box<RawChunk> {
-        let spare = self.stock.last.take().or_else(|| self.stock.spare.pop());
-        let mut chunk = spare.unwrap_or_else(|| self.input.chunk());
+        let mut chunk = self.take_spare();
         chunk.results = results;
         chunk
     }

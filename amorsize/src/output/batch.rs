@@ -94,18 +94,11 @@ impl Places {
 /// Empty buffers that sinks have left behind, to be filled again. Allocating and freeing one for
 /// each batch would cost more than cheap calls themselves, because the system takes large ones back
 /// and clears them anew.
-pub(super) struct Bin<R>(Mutex<Buffers<R>>);
-
-struct Buffers<R> {
-    /// The buffer that was kept last. A run that stays on the calling thread seldom has a second
-    /// one, and needs no list.
-    last: Option<Vec<R>>,
-    more: Vec<Vec<R>>,
-}
+pub(super) struct Bin<R>(Mutex<Vec<Vec<R>>>);
 
 impl<R> Bin<R> {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Buffers { last: None, more: Vec::new() })))
+        Arc::new(Self(Mutex::new(Vec::new())))
     }
 
     /// Keeps a buffer, if it is empty. This runs once for each batch; as a separate call it would
@@ -116,16 +109,13 @@ impl<R> Bin<R> {
             return;
         }
         let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buffers.last.is_none() {
-            buffers.last = Some(buffer);
-        } else if buffers.more.len() < MOST_BUFFERS {
-            buffers.more.push(buffer);
+        if buffers.len() < MOST_BUFFERS {
+            buffers.push(buffer);
         }
     }
 
     pub(super) fn take(&self) -> Option<Vec<R>> {
-        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        buffers.last.take().or_else(|| buffers.more.pop())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 }
 
