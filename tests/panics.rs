@@ -178,8 +178,6 @@ fn a_run_that_is_not_started_or_only_planned_drops_its_values() {
 
 #[test]
 fn a_plan_that_panics_twice_loses_nothing() {
-    // The last items of a plan's sample run at the same time, so that both may panic before the run
-    // knows of either.
     let call = |item: usize| {
         let begun = std::time::Instant::now();
         while begun.elapsed() < Duration::from_micros(500) {

@@ -1,7 +1,7 @@
 //! Learns the seconds and bytes per item of a function, first from the sample, then from the whole
 //! run.
 
-use super::waits::{VARIES, Waits};
+use super::waits::Waits;
 use crate::system::page_faults::{FAULT_SECONDS, Faults, PAGE};
 use crate::system::thread_time::{self, Queue, SHORTEST, TIMED_ALONE};
 use crate::units::mean::follow;
@@ -156,11 +156,6 @@ pub(crate) struct Spread {
     /// Seconds per item to take it from the input and to hand its result over, unless they are in
     /// the mean.
     pub(crate) handling: Option<f64>,
-    /// The number of calls that ran at the same time, and the factor by which they slowed each
-    /// other down, if that was more than chance.
-    pub(crate) together: Option<(usize, f64)>,
-    /// Seconds of sampled calls beyond the time that passed, since they ran at the same time.
-    pub(crate) at_once: f64,
 }
 
 impl Spread {
@@ -191,41 +186,6 @@ impl Spread {
         self.mean += difference * weight / self.items;
         self.squares += weight * difference * (seconds_per_item - self.mean);
         self.most = self.most.max(seconds_per_item);
-    }
-
-    /// Adds calls that ran at the same time, within `wall` seconds; `each` has a call's seconds and
-    /// those of them in the queue.
-    pub(crate) fn add_together(&mut self, each: &[(f64, f64)], wall: f64) {
-        let Some(alone) = self.mean() else { return };
-        self.at_once += each.iter().map(|(seconds, _)| seconds).sum::<f64>() - wall;
-        // Each result is in fresh memory too. Other programs slowed the fastest call least.
-        let fresh = self.fresh;
-        // Threads that just woke may share one core until the system finds another idle one.
-        let own = |(seconds, queued): (f64, f64)| (seconds - queued - fresh).max(0.0);
-        let times = each.iter().copied().map(own).fold(f64::INFINITY, f64::min) / alone.max(1e-10);
-        // One after another they would have been as many times as slow. If they were slower still,
-        // these are most likely longer items than those that ran alone.
-        let times = if times > VARIES && times <= VARIES * each.len() as f64 { times } else { 1.0 };
-        for &call in each {
-            let seconds = (own(call) + fresh) / times;
-            // Their own handling is unknown; it must not lower the least one.
-            let handling = self.handling.unwrap_or_default();
-            self.add(Sampled { items: 1, seconds, queued: 0.0, fresh: fresh / times, handling });
-        }
-        if times > 1.0 {
-            self.together = Some((each.len(), times));
-        }
-    }
-
-    /// The factor by which calls on `threads` threads are expected to be slower than alone: each
-    /// further thread shares the same things as the first two.
-    pub(crate) fn slower_on(&self, threads: usize) -> f64 {
-        match self.together {
-            Some((at_a_time, times)) if threads > 1 => {
-                1.0 + (times - 1.0) * (threads - 1) as f64 / (at_a_time - 1) as f64
-            }
-            _ => 1.0,
-        }
     }
 
     /// The part of the sample's time for which other programs had the cores.

@@ -14,7 +14,6 @@ use crate::adapt::alone::{Done, ThreadsPace, may_be_faster};
 use crate::adapt::sizes::CHUNK_SECONDS;
 use crate::buffer::Restored;
 use crate::buffer::asks::HELD;
-use crate::call::interrupts::Interrupts;
 use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::memory::watch::{LOOK, READ};
@@ -346,20 +345,6 @@ impl Control {
         let most = if state.bounds.is_bounded() { most.min(LOOK) } else { most };
         if !state.caller_is_needed(self.course.limit()) {
             drop(self.caller.wait_timeout(state, most));
-        }
-    }
-
-    /// Sleeps until no job is left. An interrupt ends the wait: the pool may be busy for long with
-    /// other work before it reaches a job.
-    pub(crate) fn wait_for_jobs(&self, interrupts: &Interrupts) {
-        let mut state = self.state();
-        while state.jobs > 0 {
-            if interrupts.now().is_some() {
-                self.course.pause();
-                break;
-            }
-            state.wanted_items = usize::MAX;
-            state = self.caller.wait_timeout(state, HELD).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -170,7 +170,6 @@ impl Control {
                 most_outstanding: ledger.results().results,
                 stray: 0,
                 stray_credit: Credit::take(&ledger, 0),
-                each: None,
                 stray_read: tracking::workers_stray(),
                 account: Account::default(),
                 ledger,

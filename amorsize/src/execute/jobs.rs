@@ -100,7 +100,7 @@ impl Control {
         state.most_outstanding = state.most_outstanding.max(state.outstanding());
         let resident = state.situation.measured_by == MeasuredBy::Resident;
         let per_item = if resident { expected } else { state.situation.result_size as u64 };
-        let measured = state.each.is_some() || state.is_measured(now);
+        let measured = state.is_measured(now);
         let grant = Grant { start, items, credit, working, input_bytes, per_item, measured };
         Some((Started { control: self, grant, calls, outcome: Outcome::default() }, chunk))
     }
@@ -231,10 +231,6 @@ impl Control {
         state.books.learned.add(outcome.stretch);
         if let Some(extremes) = &mut state.books.extremes {
             extremes.note(grant.start, &outcome.stretch);
-        }
-        if let Some(each) = state.each.as_mut().filter(|_| done > 0) {
-            let queued = outcome.used.map_or(0.0, |used| used.queued);
-            each.push((outcome.stretch.seconds / done as f64, queued / done as f64));
         }
         if let Some(used) = outcome.used {
             state.books.learned.waits.add(used, false);

@@ -55,10 +55,7 @@ impl Stock {
 
     /// Ends a collection that results were to be put in.
     pub(crate) fn leave_collection(&mut self) {
-        self.held
-            .iter_mut()
-            .chain(&mut self.spare)
-            .for_each(|chunk| chunk.results.leave_collection());
+        self.held.iter_mut().chain(&mut self.spare).for_each(|chunk| chunk.results.leave_collection());
     }
 
     /// The number of items of an input that are left, at least and at most.

@@ -9,7 +9,7 @@
 //! | a run on the calling thread | `inline` |
 //! | a run on threads | `conductor`, `control`, `state`, `jobs`, `course` |
 //! | the threads | `pool`, `workers` |
-//! | plans that are asked for | `sampling`, `together` |
+//! | plans that are asked for | `sampling` |
 //! | memory and progress | `observer`, `resident`, `telling` |
 //! | facts for the report | `account` (waits of threads), `totals` |
 //! | errors; words of all parts | `refusals`; `words` |
@@ -37,7 +37,6 @@ mod resident;
 mod sampling;
 mod state;
 mod telling;
-mod together;
 mod totals;
 pub(crate) mod words;
 pub(crate) mod work;

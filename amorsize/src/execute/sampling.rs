@@ -78,12 +78,7 @@ impl Engine {
         self.start_recorder(self.origin());
         self.begin_telling(begun, line)?;
         let mut beside = Beside::begin();
-        // The first item tells if calls are long enough to run at the same time.
-        self.sample_alone(line, &mut beside, 1)?;
-        let together = self.items_together(line)?;
-        self.sample_alone(line, &mut beside, most.saturating_sub(together))?;
-        self.sample_together(line, together)?;
-        self.sample_alone(line, &mut beside, most)?;
+        self.sample(line, &mut beside, most)?;
         if let Some(interrupt) = line.work.tools.interrupts.now() {
             return Err(self.interrupted(&line.work.tools.interrupts, interrupt));
         }
@@ -125,14 +120,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs sample items on the calling thread until `most` have run.
-    pub(super) fn sample_alone(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
-        let is_inline = self.workers.is_none();
-        while is_inline
-            && self.books.next_to_run() < most
-            && !line.ended()
-            && line.work.tools.interrupts.now().is_none()
-        {
+    /// Runs sample items until `most` have run.
+    fn sample(&mut self, line: &mut Line<'_>, beside: &mut Beside, most: usize) -> Result<(), Ended> {
+        while self.books.next_to_run() < most && !line.ended() && line.work.tools.interrupts.now().is_none() {
             // A sample that would exceed the budget, or the bound of items in flight, ends early.
             // The results of items that were done before stay in memory as its own do.
             let room = self.in_flight_room(line.outlet);
@@ -183,5 +173,43 @@ impl Engine {
         if self.observer.teller.as_ref().is_some_and(|teller| teller.phase() != Stage::Running) {
             self.observer.tell(now, Stage::Running, self.counts());
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::time::Duration;
+
+    use crate::system::sync::Clock;
+    use crate::{CancelToken, Error, process_in_batches};
+
+    /// Something ends the run in the second call of its sample. Then the run goes on.
+    fn sample_that_is_interrupted(interrupt: fn(&Clock, &CancelToken), is_expected: fn(&Error) -> bool) {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let token = CancelToken::new();
+        let calls: Vec<_> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+        let made = || calls.iter().map(|calls| calls.load(SeqCst)).sum::<usize>();
+        let call = |item: usize| {
+            if calls[item].fetch_add(1, SeqCst) == 0 && item == 1 {
+                interrupt(&clock, &token);
+            }
+            clock.run(Duration::from_millis(1));
+            item
+        };
+        let run = process_in_batches(call, 0..calls.len()).threads(2).max_memory("1GiB");
+        let mut run = run.cancel_token(&token).timeout(Duration::from_secs(60));
+        assert!(is_expected(&run.plan().map(drop).unwrap_err()));
+        assert_eq!(made(), 2);
+        let mut run = run.cancel_token(&CancelToken::new()).timeout(Duration::MAX);
+        assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq(0..calls.len()));
+        assert!(calls.iter().all(|calls| calls.load(SeqCst) == 1));
+    }
+
+    #[test]
+    fn a_sample_heeds_a_token_and_a_timeout() {
+        sample_that_is_interrupted(|_, token| token.cancel(), Error::is_cancelled);
+        sample_that_is_interrupted(|clock, _| clock.pass(Duration::from_secs(60)), Error::is_timed_out);
     }
 }

@@ -107,9 +107,6 @@ pub(crate) struct State {
     pub(super) stray_read: i64,
     /// Credit held for `stray`.
     pub(super) stray_credit: Credit,
-    /// For each chunk: the seconds per item, and the part of them spent in the queue for a core.
-    /// Only while `Some`.
-    pub(crate) each: Option<Vec<(f64, f64)>>,
     pub(super) account: Account,
     /// The most items outstanding since the baseline of resident memory was last set.
     pub(super) most_outstanding: usize,

@@ -67,7 +67,7 @@ impl Plan {
         let pays = speedup > 1.0 || cores_of_a_call.is_some();
         let threads = if most > 1 && (pays || asked) { most } else { 1 };
 
-        let mut plan = Self {
+        let plan = Self {
             sizes: Sizes::new(learned, situation, threads),
             waiting_share: learned.waits.share_of_all(),
             speedup: if threads > 1 { speedup } else { 1.0 },
@@ -86,9 +86,6 @@ impl Plan {
             reasons: Vec::new(),
             warnings: Vec::new(),
         };
-        if threads > 1 {
-            plan.speedup /= learned.spread.slower_on(threads.min(situation.threads));
-        }
         (plan, Weighed { start, most, scales: parallel <= inline, by_memory })
     }
 }

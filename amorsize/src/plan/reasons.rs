@@ -172,15 +172,6 @@ impl Plan {
                 100.0 * SIBLING
             ));
         }
-        if self.seconds.is_some()
-            && self.sizes.threads > 1
-            && let Some((threads, times)) = learned.spread.together
-        {
-            self.reasons.push(format!(
-                "{threads} calls at a time took {times:.2} times as long as one alone: they share what there is only one of, as the \
-                 bandwidth of memory, or a lock"
-            ));
-        }
         if self.seconds.is_some() && learned.spread.queued() >= BUSY {
             self.reasons.push(format!(
                 "other programs had the cores for {:.0} % of the sample's time: the expected time is without that",

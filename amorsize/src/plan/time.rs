@@ -32,10 +32,9 @@ impl Plan {
     pub(super) fn foretell(&mut self, learned: &Learned, situation: &Situation, start: f64) {
         let Some(remaining) = situation.remaining else { return };
         let spread = &learned.spread;
-        let slower = spread.slower_on(self.sizes.threads.min(situation.threads));
-        let mean = slower * spread.mean().unwrap_or(learned.seconds_per_item());
+        let mean = spread.mean().unwrap_or(learned.seconds_per_item());
         let rest = Rest::new(learned, situation, self, start, (remaining as f64, mean));
-        let spent = learned.seconds - spread.at_once;
+        let spent = learned.seconds;
         self.seconds = Some(spent + rest.seconds(mean, SIBLING, 1.0));
         self.seconds_range = spread.ends(remaining as f64).map(|(least, most)| {
             // On an idle machine even work took 0.88 to 1.04 of its sample's time (`cargo bench

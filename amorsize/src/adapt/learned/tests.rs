@@ -1,37 +1,5 @@
 use super::*;
 
-#[test]
-fn calls_that_share_something_are_slower_together() {
-    let mut spread = Spread::default();
-    (0..3).for_each(|_| spread.add(Sampled { items: 1, seconds: 1e-3, ..Sampled::default() }));
-    let mut alike = spread;
-    alike.add_together(&[(1.05e-3, 0.0), (1.02e-3, 0.0)], 1.1e-3);
-    assert_eq!((alike.together, alike.slower_on(8)), (None, 1.0));
-    // Two that shared a core for a while were slower only for that.
-    let mut queued = spread;
-    queued.add_together(&[(1.7e-3, 0.7e-3), (1.8e-3, 0.78e-3)], 1.9e-3);
-    assert_eq!((queued.together, queued.sampled), (None, 5));
-    assert!((queued.mean().unwrap() - 1.005e-3).abs() < 1e-6 && (queued.at_once - 1.6e-3).abs() < 1e-9);
-    spread.add_together(&[(1.9e-3, 0.0), (1.8e-3, 0.0)], 1.95e-3);
-    assert_eq!(spread.together.map(|together| together.0), Some(2));
-    assert!((spread.slower_on(2) - 1.8).abs() < 1e-9 && (spread.slower_on(4) - 3.4).abs() < 1e-9);
-    assert_eq!(spread.slower_on(1), 1.0);
-    // They join the sample with the time that they would have taken alone, and took less time than
-    // one by one.
-    assert!((spread.mean().unwrap() - 1.014e-3).abs() < 1e-6, "{:?}", spread.mean());
-    assert_eq!(spread.sampled, 5);
-    assert!((spread.at_once - 1.75e-3).abs() < 1e-9);
-}
-
-#[test]
-fn longer_items_are_not_taken_for_calls_that_share_something() {
-    let mut spread = Spread::default();
-    (0..3).for_each(|_| spread.add(sampled(1, 1e-3)));
-    spread.add_together(&[(4e-3, 0.0), (9e-3, 0.0)], 9e-3);
-    assert_eq!((spread.together, spread.slower_on(2)), (None, 1.0));
-    assert!((spread.mean().unwrap() - 3.75e-3).abs() < 1e-6, "{:?}", spread.mean());
-}
-
 fn sampled(items: usize, seconds: f64) -> Sampled {
     Sampled { items, seconds, ..Sampled::default() }
 }
