@@ -160,12 +160,6 @@ impl Block {
     pub(super) fn places(&self) -> *mut u8 {
         self.places
     }
-
-    /// Leaves the memory to the caller: the first place, and the bytes of all.
-    pub(super) fn leak(self) -> (*mut u8, usize) {
-        let block = ManuallyDrop::new(self);
-        (block.places, block.layout.size())
-    }
 }
 
 impl Drop for Block {

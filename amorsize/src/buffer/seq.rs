@@ -1,6 +1,6 @@
 //! Values that follow each other in memory. Everything that buffers do to memory is done here.
 
-use std::mem::{MaybeUninit, replace, take};
+use std::mem::{ManuallyDrop, MaybeUninit, replace, take};
 use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
@@ -220,19 +220,12 @@ impl Seq {
     /// room. True if the input ended before.
     #[inline]
     pub(super) fn fill<V>(&mut self, key: Key<V>, input: &mut impl Iterator<Item = V>, count: usize) -> bool {
-        let (places, to) = self.part(key, Part::Behind, count);
-        let mut filled = Counted { count: *to, out: to };
-        // Nothing else in this loop: for items that take a nanosecond it would be twice as long.
-        for place in places {
-            let Some(value) = input.next() else { return true };
-            place.write(value);
-            filled.count += 1;
-        }
-        false
+        self.fill_while(key, input, count, |_| true)
     }
 
     /// Does the same, up to the first value for which `goes_on` gives false. That value is added,
     /// too, and so is one for which `goes_on` panics.
+    #[inline]
     pub(super) fn fill_while<V>(
         &mut self,
         key: Key<V>,
@@ -242,6 +235,7 @@ impl Seq {
     ) -> bool {
         let (places, to) = self.part(key, Part::Behind, count);
         let mut filled = Counted { count: *to, out: to };
+        // Nothing else in this loop: for items that take a nanosecond it would be twice as long.
         for place in places {
             let Some(value) = input.next() else { return true };
             let value = place.write(value);
@@ -306,33 +300,16 @@ impl Seq {
     /// sequence shares.
     pub(super) fn into_vec<V>(self, key: Key<V>) -> Vec<V> {
         self.kind.check_mark(key.mark);
-        let (places, len, capacity) = self.into_places();
+        let own = ManuallyDrop::new(self.into_own());
         // SAFETY: the memory was allocated with the layout of an array of `capacity` values of `V`,
-        // as the key shows, or not at all if that takes no bytes. Its first `len` places hold
-        // values. Both are the caller's now.
-        unsafe { Vec::from_raw_parts(places.cast(), len, capacity) }
-    }
-
-    /// The first place of the block with the values, their number, and that of the places. All are
-    /// left to the caller.
-    fn into_places(self) -> (*mut u8, usize, usize) {
-        let kind = self.kind;
-        let (block, len) = self.into_block();
-        let (places, bytes) = block.leak();
-        (places, len, kind.places_in(bytes))
+        // as the key shows, or not at all if that takes no bytes. Its first places hold values, up
+        // to `to`. Both are the caller's now.
+        unsafe { Vec::from_raw_parts(own.places.cast(), own.to, own.capacity) }
     }
 
     /// The same values, without a copy, in a block that only this sequence has. They are the first
     /// ones of a block that no other sequence shares.
-    pub(super) fn into_own(self) -> Self {
-        let kind = self.kind;
-        let (block, len) = self.into_block();
-        let (places, capacity) = (block.places(), kind.places_in(block.layout().size()));
-        Self { kind, places, capacity, from: 0, to: len, memory: Memory::Own(block) }
-    }
-
-    /// The block with the values, and their number. They are no longer counted here.
-    fn into_block(mut self) -> (Block, usize) {
+    pub(super) fn into_own(mut self) -> Self {
         let has_all = match &mut self.memory {
             Memory::Own(_) => self.from == 0,
             Memory::Region(ground) => {
@@ -340,12 +317,14 @@ impl Seq {
             }
         };
         assert!(has_all, "results in a region belong to its collection");
-        let len = take(&mut self.to);
-        let block = match replace(&mut self.memory, Memory::Own(Block::new(self.kind, 0))) {
+        let (kind, to) = (self.kind, take(&mut self.to));
+        let block = match replace(&mut self.memory, Memory::Own(Block::new(kind, 0))) {
             Memory::Own(block) => Some(block),
             Memory::Region(ground) => Arc::into_inner(ground).map(|ground| ground.block),
         };
-        (block.expect("it has all of the block"), len)
+        let block = block.expect("it has all of the block");
+        let (places, capacity) = (block.places(), kind.places_in(block.layout().size()));
+        Self { kind, places, capacity, from: 0, to, memory: Memory::Own(block) }
     }
 
     // ---- regions ----
