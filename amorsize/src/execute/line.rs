@@ -26,8 +26,9 @@ pub(crate) struct Stock {
     /// True if items can be done, or are skipped.
     pub(crate) resumes: bool,
     pub(crate) asks: Asks,
-    /// Items pulled for the calling thread itself that are not run yet.
+    /// The chunk of the calling thread itself, with the items in it that are not run yet.
     held: Option<Box<RawChunk>>,
+    /// Other chunks without items.
     #[expect(clippy::vec_box, reason = "chunks travel boxed, so that handing one on moves a pointer")]
     spare: Vec<Box<RawChunk>>,
 }
@@ -35,15 +36,6 @@ pub(crate) struct Stock {
 impl Stock {
     fn held_items(&self) -> usize {
         self.held.as_ref().map_or(0, |chunk| chunk.items())
-    }
-
-    /// Keeps the items of a chunk to run them next.
-    fn hold(&mut self, chunk: Box<RawChunk>) {
-        if chunk.items() > 0 {
-            self.held = Some(chunk);
-        } else {
-            self.recycle(chunk);
-        }
     }
 
     fn recycle(&mut self, chunk: Box<RawChunk>) {
@@ -109,10 +101,11 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     /// A chunk with up to `count` items.
     fn take(&mut self, count: usize, way: Way) -> Box<RawChunk> {
-        if let Some(held) = self.stock.held.take() {
-            return held;
-        }
-        let mut chunk = self.take_spare();
+        let mut chunk = match self.stock.held.take() {
+            Some(held) if held.items() > 0 => return held,
+            Some(empty) => empty,
+            None => self.take_spare(),
+        };
         (chunk.heap, chunk.is_unmeasurable) = (None, false);
         if !self.stock.ended {
             match catch_unwind(AssertUnwindSafe(|| self.fill(&mut chunk, count, way))) {
@@ -120,7 +113,7 @@ impl Line<'_> {
                 Ok(has_ended) => self.stock.ended = has_ended,
                 Err(payload) => {
                     // The items before the panic run if the caller goes on.
-                    self.stock.hold(chunk);
+                    self.stock.held = Some(chunk);
                     resume_unwind(payload);
                 }
             }
@@ -246,7 +239,7 @@ impl Line<'_> {
         done.cut_at = work.cut_of(&mut chunk);
         // The results, which may own now what the items did, take credit next.
         drop(input);
-        self.stock.hold(chunk);
+        self.stock.held = Some(chunk);
         (done, results)
     }
 
@@ -288,7 +281,7 @@ impl Line<'_> {
         let mut chunk = self.take(count, Way::Worker);
         let items = chunk.items();
         if items == 0 {
-            self.stock.recycle(chunk);
+            self.stock.held = Some(chunk);
             return None;
         }
         let heap = match catch_unwind(AssertUnwindSafe(|| self.work.items_heap(&chunk))) {
@@ -296,7 +289,7 @@ impl Line<'_> {
             Err(payload) => {
                 // If the caller goes on, the chunk's items count as large as those before.
                 chunk.is_unmeasurable = true;
-                self.stock.hold(chunk);
+                self.stock.held = Some(chunk);
                 resume_unwind(payload);
             }
         };
@@ -321,7 +314,7 @@ impl Line<'_> {
     pub(crate) fn ended(&mut self) -> bool {
         if !self.stock.ended && self.stock.left(self.input).1 == Some(0) {
             let chunk = self.take(1, Way::Inline { timed: false });
-            self.stock.hold(chunk);
+            self.stock.held = Some(chunk);
         }
         self.stock.ended && self.stock.held_items() == 0
     }
