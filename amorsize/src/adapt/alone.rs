@@ -32,7 +32,7 @@ const AT_ONCE_SECONDS: f64 = 10e-6;
 const GIVEN_BACK: u64 = 32 << 20;
 /// Calls that spend less than this part of their time on filling fresh memory gain more by threads
 /// than the memory costs them.
-pub(crate) const FILLING_PART: f64 = 0.25;
+const FILLING_PART: f64 = 0.25;
 /// The pace is learned in as many parts: one frees the sample's results, one makes the allocator
 /// keep their memory, and one more shows that it is used again. The fastest one counts.
 const PARTS: u32 = 3;
@@ -149,7 +149,7 @@ enum Trial {
 }
 
 /// The part of their time that calls take to write their results into fresh memory.
-pub(crate) fn filling_part(learned: &Learned) -> f64 {
+fn filling_part(learned: &Learned) -> f64 {
     learned.expected_bytes() as f64 * FRESH_BYTE / learned.recent_seconds()
 }
 

@@ -100,7 +100,11 @@ fn made_by_the_caller(items: usize, bytes: Option<usize>, times: [u64; 2]) -> Ve
             run.threads(2).batch_size(1).max_memory("64MiB").for_each_batch(|batch| places.given.add(batch.len()))
         }
         None => {
-            let run = process_in_batches(|item| Box::new(places.call(item)), 0..items);
+            let call = |item| {
+                places.call(item);
+                Box::new(item)
+            };
+            let run = process_in_batches(call, 0..items);
             run.threads(2).batch_size(1).max_memory("64MiB").for_each_batch(|batch| places.given.add(batch.len()))
         }
     }
