@@ -173,6 +173,11 @@ pub(crate) fn items_at_once(learned: &Learned) -> usize {
 }
 
 impl Alone {
+    /// True before the first decision for threads.
+    pub(crate) fn is_undecided(&self) -> bool {
+        matches!(self.trial, Trial::Undecided)
+    }
+
     /// True if there is something to find out or to follow before the run goes on threads.
     pub(crate) fn is_at_it(&self) -> bool {
         !matches!(self.trial, Trial::Undecided | Trial::OnThreads)
@@ -186,7 +191,7 @@ impl Alone {
     /// Begins to learn the pace of the calling thread, if that matters to a run that should go on
     /// `threads` threads now and if its calls are such that this `may_be_faster`.
     pub(crate) fn begin(&mut self, may_be_faster: bool, threads: usize, done: Done) -> Next {
-        if !matches!(self.trial, Trial::Undecided) || !may_be_faster {
+        if !self.is_undecided() || !may_be_faster {
             self.trial = Trial::OnThreads;
             return Next::Threads;
         }

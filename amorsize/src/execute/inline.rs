@@ -357,7 +357,10 @@ impl Engine {
         if plan.threads() == 1 || !line.stock.asks.may_overlap() {
             return Ok(None);
         }
-        line.work.tools.span.planned(&plan);
+        // A run that comes back from its threads decides again.
+        if self.alone.is_undecided() {
+            line.work.tools.span.planned(&plan);
+        }
         Ok(Some(plan))
     }
 }
