@@ -187,7 +187,8 @@ pub use run::Keyed;
 pub use run::bounds;
 #[doc(hidden)]
 pub use run::{
-    Indices, IntoIter, Stage, Then, Unordered, estimate_safe_batch_size, execute, optimize, process_fallible_in_batches,
+    Indices, IntoIter, Iterate, Stage, Then, Unordered, estimate_safe_batch_size, execute, optimize,
+    process_fallible_in_batches,
 };
 #[doc(hidden)]
 #[cfg(feature = "durable")]

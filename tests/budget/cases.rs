@@ -123,6 +123,10 @@ fn check_alone(items: usize, threads: usize, budget: usize, needs: &[Need]) {
     let peak = peak_of(|| assert_eq!(run().into_iter().map(|result| bytes(&result)).sum::<usize>(), expected));
     assert!(peak <= most, "into_iter: {peak} of {most}");
 
+    let sum = || run().iterate(|results| results.map(|result| bytes(&result)).sum::<usize>());
+    let peak = peak_of(|| assert_eq!(sum().unwrap(), expected));
+    assert!(peak <= most, "iterate: {peak} of {most}");
+
     let peak = peak_of(|| match run().collect::<Vec<_>>() {
         Ok(all) => assert_eq!(all.iter().map(|result| bytes(result)).sum::<usize>(), expected),
         Err(error) => assert!(error.is_over_budget(), "{error}"),

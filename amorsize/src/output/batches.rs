@@ -50,11 +50,28 @@ impl BatchSize {
     }
 }
 
+/// The answer of a sink that was given a batch.
+pub(crate) enum Taken<V> {
+    /// It has taken the batch, and takes more.
+    Whole,
+    /// It has taken the batch, and takes no more.
+    Last,
+    /// It takes no more; this part of the batch is left.
+    Part(Batch<V>),
+}
+
+impl<V> Taken<V> {
+    /// The whole batch was taken, and more may follow if the sink `goes_on`.
+    pub(crate) fn whole(goes_on: bool) -> Self {
+        if goes_on { Self::Whole } else { Self::Last }
+    }
+}
+
 /// Fills batches with the values of results, and hands them to a sink that says whether to go on.
 pub(crate) struct Batches<'a, T, R, P: Policy<R>> {
     types: Types<T, R>,
     seen: &'a mut Seen<R>,
-    sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
+    sink: &'a mut dyn FnMut(Batch<P::Value>) -> Taken<P::Value>,
     open: Vec<P::Value>,
     /// The indices of the open batch.
     places: Places,
@@ -96,7 +113,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         types: Types<T, R>,
         (asked, handover, keeper): (Option<usize>, Handover, Handle),
         seen: &'a mut Seen<R>,
-        sink: &'a mut dyn FnMut(Batch<P::Value>) -> bool,
+        sink: &'a mut dyn FnMut(Batch<P::Value>) -> Taken<P::Value>,
     ) -> Self {
         Self {
             types,
@@ -163,26 +180,40 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         let journal = keeper.filter(|keeper| keeper.is_journal());
         let indices = journal.map(|_| places.clone().into_indices(items));
         let mut batch = Some(Batch { results, places, is_restored, bin });
-        let (sink, panic, mut go_on) = (&mut self.sink, &mut self.panic, false);
+        let (sink, panic, mut taken) = (&mut self.sink, &mut self.panic, Taken::Last);
         let told = self.handover.batch(first_index, self.places.next, (items, held.bytes()), &mut || {
             let Some(batch) = batch.take() else { return };
             // The run can go on behind this batch, if its caller wants that.
             let outcome = catch_unwind(AssertUnwindSafe(|| sink(batch)));
-            go_on = outcome.unwrap_or_else(|payload| {
+            taken = outcome.unwrap_or_else(|payload| {
                 *panic = Some(payload);
-                false
+                Taken::Last
             });
         });
         if is_restored && batch.is_none() {
             self.handover.note_restored(items);
         }
+        let go_on = matches!(taken, Taken::Whole);
         if go_on && let (Some(journal), Some(indices)) = (journal, indices) {
             journal.sunk(indices);
         }
         self.stopped |= !go_on;
+        if let Taken::Part(rest) = taken {
+            return self.was_left(rest, held);
+        }
         if let Err(payload) = told {
             self.was_not_told(payload, batch, held);
         }
+    }
+
+    /// Keeps the part of a batch that the sink left. It holds all bytes of the batch: its own are
+    /// unknown.
+    #[cold]
+    fn was_left(&mut self, mut rest: Batch<P::Value>, mut held: Credit) {
+        self.handover.items -= rest.len();
+        drop(held.split(held.results().saturating_sub(rest.len()), 0));
+        (self.open, self.places) = (take(&mut rest.results), rest.places.take());
+        self.held = held;
     }
 
     /// Ends the run by a panic of a subscriber of `tracing`. A batch that the sink did not get
@@ -198,6 +229,14 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             (self.open, self.places) = (take(&mut batch.results), batch.places.take());
             self.held = held;
         }
+    }
+
+    /// Takes the credit of results that the sink left, as far as it is still that of their chunk.
+    /// Gives their number. The bytes stay with the chunk's other results.
+    fn hold_left(&mut self, credit: &mut Credit) -> usize {
+        let count = self.open.len().saturating_sub(self.held.results());
+        self.held.join(credit.split(count, 0));
+        count
     }
 
     fn flow(&self) -> Flow {
@@ -276,7 +315,8 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             }
         }
         if values.len() > 0 {
-            drop(credit.split(all - values.len(), 0));
+            let held = self.hold_left(&mut credit);
+            drop(credit.split(all - values.len() - held, 0));
             let left = P::unsplit(values.collect());
             self.left = Some((self.types.results_of(left, credit), self.places.next));
         }
@@ -339,6 +379,9 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             if self.stopped {
                 break;
             }
+        }
+        if self.stopped && left > 0 {
+            gone = all - left - self.hold_left(&mut credit);
         }
         drop(credit.split(gone, 0));
         if left > 0 {

@@ -6,7 +6,7 @@ use crate::buffer::Results;
 use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::output::batch::Batch;
-use crate::output::batches::{Batches, Ending, HandedOver};
+use crate::output::batches::{Batches, Ending, HandedOver, Taken};
 use crate::output::collect::{FindEnd, Found};
 use crate::policy::Policy;
 use crate::report::Report;
@@ -82,15 +82,15 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     ) -> Result<Report, Q::Failed> {
         let outcome = self.hand_over::<Q>(&mut |batch| {
             sink(batch);
-            true
+            Taken::Whole
         });
         outcome.map_err(|failed| failed.unwrap_or_else(|| unreachable!("this sink does not end the run")))
     }
 
-    /// Hands batches to `sink` until it returns `false`, which is an error without a text.
+    /// Hands batches to `sink` until it takes no more, which is an error without a text.
     pub(super) fn hand_over<Q: Policy<R>>(
         &mut self,
-        sink: &mut dyn FnMut(Batch<Q::Value>) -> bool,
+        sink: &mut dyn FnMut(Batch<Q::Value>) -> Taken<Q::Value>,
     ) -> Result<Report, Option<Q::Failed>> {
         if let Err(error) = self.start() {
             self.end_early::<Q>(HandedOver::default(), 0);
@@ -103,7 +103,7 @@ impl<I: IntoIterator, R, C, P> Batched<I, R, C, P> {
     pub(super) fn hand_over_rest<Q: Policy<R>>(
         &mut self,
         before: usize,
-        sink: &mut dyn FnMut(Batch<Q::Value>) -> bool,
+        sink: &mut dyn FnMut(Batch<Q::Value>) -> Taken<Q::Value>,
     ) -> Result<Report, Option<Q::Failed>> {
         let types = self.shared.types;
         let mut outlet = Batches::<_, _, Q>::new(types, self.core.handover(), &mut self.seen, sink);

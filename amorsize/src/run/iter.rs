@@ -14,7 +14,7 @@ use crate::units::by_index::ByIndex;
 ///
 /// Items are run when the results are asked for: each time the buffer is empty, a batch of them is
 /// run on all threads. So nothing runs while the caller works on results, and a slow consumer never
-/// makes them pile up.
+/// makes them pile up. With [`iterate`](Batched::iterate) the run goes on meanwhile.
 ///
 /// Its items depend on the policy for errors, `P`:
 ///

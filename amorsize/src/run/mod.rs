@@ -16,6 +16,7 @@ mod durable;
 pub(crate) mod functions;
 mod inside;
 pub(crate) mod iter;
+mod iterate;
 #[cfg(feature = "durable")]
 pub(crate) mod keyed;
 #[cfg(feature = "durable")]
@@ -33,6 +34,7 @@ pub use keyed::Keyed;
 pub use then::{Stage, Then};
 
 pub use crate::output::batch::Indices;
+pub use crate::output::exchange::Iterate;
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -11,9 +11,8 @@ use super::inside::why;
 use crate::durable::{Durable, Keeper, Resume};
 use crate::error::failure::Ended;
 use crate::error::{Error, ErrorKind};
-use crate::memory::credit::Credit;
-use crate::output::batch::Places;
-use crate::output::batches::{HandedOver, parts};
+use crate::output::batch::{Batch, Places};
+use crate::output::batches::{HandedOver, Taken, parts};
 use crate::output::collect::Found;
 use crate::policy::Policy;
 use crate::run::bounds::SpilledResult;
@@ -121,10 +120,11 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
     /// Adds the rest of the run to a file, batch by batch. This terminal has added the values
     /// `before`.
     fn spill_rest(&mut self, mut file: SpillFile, before: usize) -> Result<P::Given<Spilled<P::Value>>, P::Failed> {
-        let (mut stopped, mut left) = (None, Vec::new());
+        let mut stopped = None;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             self.hand_over_rest::<P>(before, &mut |batch| {
-                let mut rest = batch.indices().zip(batch);
+                let is_restored = batch.is_restored();
+                let (mut left, mut rest) = (Vec::new(), batch.indices().zip(batch));
                 let added = catch_unwind(AssertUnwindSafe(|| {
                     for (index, value) in &mut rest {
                         if let Err(ended) = file.add(index, &value) {
@@ -142,17 +142,13 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
                     // A stored value's own code panicked when it was dropped.
                     stopped = Some(Ended::Panic(payload));
                 }
-                left.extend(rest);
-                stopped.is_none()
+                if stopped.is_none() {
+                    return Taken::Whole;
+                }
+                let (indices, values): (Vec<_>, Vec<_>) = left.into_iter().chain(rest).unzip();
+                Taken::Part(Batch::of(values, &mut indices.into_iter(), is_restored))
             })
         }));
-        if !left.is_empty() {
-            let (indices, values): (Vec<_>, Vec<_>) = left.into_iter().unzip();
-            let credit = self.credit_of(&values, &file);
-            let indices = Places::of(indices.into_iter()).into_indices(values.len());
-            let results = self.shared.types.results_of(P::unsplit(values), credit);
-            self.core.put_back(parts(results, indices));
-        }
         let failed = match (outcome, stopped) {
             // A panic that no other place has caught.
             (Err(payload), _) => Ended::Panic(payload),
@@ -186,14 +182,6 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
     fn keep_on_disk(&mut self, stored: OnDisk) {
         self.source.set_spilled(|stored, frame, reading| stored.read::<P::Value>(frame, reading).map(P::unsplit));
         self.core.kept.put_on_disk(stored);
-    }
-
-    /// Credit for values that the run holds again: a batch gives its credit back when it is handed
-    /// over. A value that can't tell what it owns counts as much as those in the file.
-    fn credit_of(&self, values: &[P::Value], file: &SpillFile) -> Credit {
-        let own = size_of::<R>().saturating_mul(values.len()) as u64;
-        let bytes = own.saturating_add(file.mean().saturating_mul(values.len() as u64));
-        Credit::of_results(self.core.ledger(), values.len(), bytes, 0)
     }
 
     /// Runs everything into the checkpoint, and has its results read from there.

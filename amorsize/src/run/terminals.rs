@@ -14,7 +14,7 @@ use super::opening::InHand;
 use crate::error::failure::Failure;
 use crate::error::{Error, TryError};
 use crate::output::batch::Batch;
-use crate::output::batches::HandedOver;
+use crate::output::batches::{HandedOver, Taken};
 use crate::plan::Plan;
 use crate::policy::on_error::Stop;
 use crate::policy::{Policy, Whole};
@@ -162,7 +162,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
         let mut failure = None;
         let outcome = self.hand_over::<P>(&mut |batch| {
             failure = sink(batch).err();
-            failure.is_none()
+            Taken::whole(failure.is_none())
         });
         let mut report = ended(outcome, failure, S::of_run)?;
         report.set_not_removed(self.remove_kept().map_err(|error| S::of_run(error.into()))?);
@@ -353,7 +353,7 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                 Self::keep_place(&keeper, &mut sink);
                 in_hand.is_stored = true;
             }
-            in_hand.is_stored
+            Taken::whole(in_hand.is_stored)
         });
         let mut report = ended(outcome, failure.map(WriteError::of_sink), of_run)?;
         sink.finish().map_err(WriteError::of_sink)?;

@@ -108,12 +108,6 @@ impl SpillFile {
         self.frames.len() + usize::from(self.runs.items() > 0)
     }
 
-    /// The mean size of an encoded result, in bytes.
-    pub(crate) fn mean(&self) -> u64 {
-        let frames: u64 = self.frames.iter().map(|frame| frame.head.raw).sum();
-        (frames + self.pending.len() as u64) / self.len.max(1) as u64
-    }
-
     /// The bytes of a frame's results before compression.
     pub(crate) fn raw(&self, frame: usize) -> u64 {
         self.frames.get(frame).map_or(self.pending.len() as u64, |frame| frame.head.raw)

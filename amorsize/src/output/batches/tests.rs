@@ -16,15 +16,24 @@ fn results(are_good: &[bool]) -> Vec<Number> {
     are_good.iter().map(|&is_good| if is_good { Ok(1) } else { Err("no number".into()) }).collect()
 }
 
-/// Hands chunks of results over in batches of `asked`, with a sink that ends the run at a batch. In
-/// all cases the results that exist hold credit, and no others do.
-fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_batch: usize) {
+/// Hands chunks of results over in batches of `asked`, with a sink that ends the run at a batch, and
+/// may leave some of its values. In all cases the results that exist hold credit, and no others
+/// do, and each is given once or left.
+fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_batch: usize, leaves: usize) {
     let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
-    let (mut seen, mut batches) = (Seen::NONE, 0);
-    let mut sink = |_: Batch<P::Value>| {
+    let (mut seen, mut batches, mut given) = (Seen::NONE, 0, 0);
+    let mut sink = |mut batch: Batch<P::Value>| {
         batches += 1;
-        batches < last_batch
+        given += batch.len();
+        if batches < last_batch || leaves == 0 {
+            return Taken::whole(batches < last_batch);
+        }
+        let taken = batch.len().saturating_sub(leaves);
+        given -= batch.len() - taken;
+        batch.results.drain(..taken);
+        batch.places = batch.places.split_off(taken);
+        Taken::Part(batch)
     };
     let handover = Handover::new(Verbose::new(false), &ledger);
     let mut outlet = Batches::<_, _, P>::new(types, (Some(asked), handover, Handle::default()), &mut seen, &mut sink);
@@ -45,9 +54,10 @@ fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_bat
     if flow == Flow::Continue && outlet.flush() == Flow::Continue {
         assert_eq!((ledger.held(), ledger.results().results), (ByteSize::ZERO, 0));
     }
-    let Ending { left, .. } = outlet.finish();
+    let Ending { handed_over, left, .. } = outlet.finish();
     let there = left.iter().map(|(results, _)| results.len()).sum::<usize>();
     assert_eq!(ledger.results().results, there);
+    assert_eq!(handed_over.items, given);
     drop(left);
     assert_eq!((ledger.held(), ledger.results().results), (ByteSize::ZERO, 0));
 }
@@ -81,18 +91,19 @@ proptest! {
         asked in 1..8usize,
         last_batch in 1..8usize,
         given in 0..30usize,
+        leaves in 0..8usize,
     ) {
-        check_batches::<Each>(&chunks, asked, last_batch);
-        check_batches::<Skip>(&chunks, asked, last_batch);
-        check_batches::<Stop>(&chunks, asked, last_batch);
+        check_batches::<Each>(&chunks, asked, last_batch, leaves);
+        check_batches::<Skip>(&chunks, asked, last_batch, leaves);
+        check_batches::<Stop>(&chunks, asked, last_batch, leaves);
         check_buffer(&chunks, given);
     }
 }
 
 #[test]
 fn a_failure_behind_what_is_open_takes_no_credit_from_it() {
-    check_batches::<Skip>(&[vec![true, false], vec![true]], 5, 8);
-    check_batches::<Stop>(&[vec![true, false, true]], 5, 8);
+    check_batches::<Skip>(&[vec![true, false], vec![true]], 5, 8, 0);
+    check_batches::<Stop>(&[vec![true, false, true]], 5, 8, 0);
 }
 
 #[test]
@@ -100,7 +111,7 @@ fn a_sink_that_panics_gives_back_the_credit_of_its_batch() {
     let ledger = Ledger::new(ByteSize::kib(1));
     let types = Types::<u32, Number>::new();
     let mut seen = Seen::NONE;
-    let mut sink = |_: Batch<Number>| -> bool { std::panic::resume_unwind(Box::new(())) };
+    let mut sink = |_: Batch<Number>| -> Taken<Number> { std::panic::resume_unwind(Box::new(())) };
     let handover = Handover::new(Verbose::new(false), &ledger);
     let mut outlet = Batches::<_, _, Each>::new(types, (Some(2), handover, Handle::default()), &mut seen, &mut sink);
     let credit = Credit::of_results(&ledger, 3, 30, 0);

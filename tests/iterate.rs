@@ -1,0 +1,226 @@
+//! `iterate`: the run goes on while another thread takes its values, each once, in input order.
+//! What that thread does not take is the next terminal's.
+
+#[path = "common/caught.rs"]
+mod caught;
+#[path = "common/folder.rs"]
+mod folder;
+
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use amorsize::on_error::{Collect, Skip, Stop};
+use amorsize::{Batched, CancelToken, OnPanic, batched, process_in_batches};
+use caught::caught;
+use proptest::prelude::*;
+
+/// Fails for each item that `fails` divides.
+fn number(index: usize, fails: usize) -> Result<usize, String> {
+    if index.is_multiple_of(fails) { Err(format!("{index} is left out")) } else { Ok(index) }
+}
+
+#[test]
+fn each_policy_gives_its_values_in_order() {
+    let run = || process_in_batches(|index| number(index, 3), 0..3000);
+    let numbers = || (0..3000_usize).filter(|index| !index.is_multiple_of(3));
+    let all = run().iterate(|results| results.map(|result| result.is_ok()).collect::<Vec<_>>()).unwrap();
+    assert!(all.into_iter().eq((0..3000_usize).map(|index| !index.is_multiple_of(3))));
+
+    assert!(run().on_error(Skip).iterate(|values| values.eq(numbers())).unwrap());
+
+    let outcome = run().on_error(Collect).iterate(|values| values.eq(numbers())).unwrap();
+    assert!(*outcome.value());
+    assert_eq!(outcome.failures().len(), 1000);
+
+    let mut seen = Vec::new();
+    let mut stopping = process_in_batches(|index| number(index + 1, 100), 0..3000).on_error(Stop);
+    let error = stopping.iterate(|values| seen.extend(values)).unwrap_err();
+    assert_eq!(error.item(), Some(99));
+    assert!(seen.into_iter().eq(1..100));
+    // The run goes on behind the item that failed.
+    assert_eq!(stopping.iterate(|mut values| values.next()).unwrap(), Some(101));
+}
+
+/// What is left by `iterate` comes next, by any terminal.
+fn the_rest<I, C>(mut run: Batched<I, Result<usize, String>, C, Skip>, fails: usize, taken: &[usize])
+where
+    I: IntoIterator<Item = usize>,
+    C: Sync,
+{
+    let mut rest = Vec::new();
+    run.for_each_batch(|batch| {
+        assert!(batch.indices().eq(batch.iter().copied()), "{batch:?}");
+        rest.extend(batch);
+    })
+    .unwrap();
+    let all = (0..500_usize).filter(|index| !index.is_multiple_of(fails));
+    assert!(taken.iter().copied().chain(rest).eq(all), "{taken:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_not_taken_is_left(
+        counts in prop::collection::vec(0_usize..200, 1..4),
+        size in prop::option::of(1_usize..100),
+        threads in 1_usize..4,
+        fails in 2_usize..20,
+    ) {
+        let mut run = process_in_batches(|index| number(index, fails), 0..500).threads(threads).on_error(Skip);
+        if let Some(size) = size {
+            run = run.batch_size(size);
+        }
+        let mut taken = Vec::new();
+        for count in counts {
+            let some = run.iterate(|values| values.take(count).collect::<Vec<_>>()).unwrap();
+            taken.extend(some);
+        }
+        the_rest(run, fails, &taken);
+    }
+}
+
+#[test]
+fn calls_go_on_while_a_value_is_worked_on() {
+    let (started, starts) = channel();
+    let call = |index: usize| {
+        started.send(index).unwrap();
+        index
+    };
+    let mut run = process_in_batches(call, 0..100).threads(2).batch_size(1);
+    let taken = run.iterate(move |values| {
+        let mut most = 0;
+        let values = values.inspect(|&value| {
+            // A run that waited for this would never start that call.
+            while value == 50 && most < 52 {
+                let index = starts.recv_timeout(Duration::from_secs(600)).expect("calls go on");
+                most = most.max(index);
+            }
+        });
+        values.count()
+    });
+    assert_eq!(taken.unwrap(), 100);
+}
+
+#[test]
+fn a_panic_of_the_taker_loses_nothing() {
+    let mut run = process_in_batches(|index: usize| index, 0..1000).batch_size(10);
+    let panic = caught(|| {
+        run.iterate(|mut values| {
+            if values.nth(24) == Some(24) {
+                panic_any(7_i32)
+            }
+        })
+    });
+    assert_eq!(panic.unwrap_err().downcast_ref(), Some(&7_i32));
+    assert!(run.collect::<Vec<_>>().unwrap().into_iter().eq(25..1000));
+}
+
+#[test]
+fn a_panic_of_a_call_ends_the_values_before_it() {
+    let calls = AtomicUsize::new(0);
+    let call = |index: usize| {
+        calls.fetch_add(1, SeqCst);
+        if index == 700 { panic_any("as planned") } else { index }
+    };
+    let mut run = process_in_batches(call, 0..1000).threads(2);
+    let mut taken = Vec::new();
+    let panic = caught(|| run.iterate(|values| taken.extend(values)));
+    assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"as planned"));
+    run.iterate(|values| taken.extend(values)).unwrap();
+    assert!(taken.into_iter().eq((0..1000).filter(|&index| index != 700)));
+    assert_eq!(calls.into_inner(), 1000);
+
+    let call = |index: usize| if index == 7 { panic_any("as planned") } else { index };
+    let run = process_in_batches(call, 0..10).on_panic(OnPanic::Skip).iterate(Iterator::sum::<usize>);
+    assert_eq!(run.unwrap(), 45 - 7);
+}
+
+#[test]
+fn a_cancel_loses_nothing() {
+    let token = CancelToken::new();
+    let mut run = process_in_batches(|index: usize| index, 0..10_000).batch_size(10).cancel_token(&token);
+    let mut taken = Vec::new();
+    let outcome = run.iterate(|values| {
+        values.for_each(|value| {
+            taken.push(value);
+            if value == 100 {
+                token.cancel();
+            }
+        });
+    });
+    assert!(outcome.unwrap_err().is_cancelled());
+    run.cancel_token(&CancelToken::new()).for_each(|value| taken.push(value)).unwrap();
+    assert!(taken.into_iter().eq(0..10_000));
+}
+
+#[test]
+fn a_taker_may_use_the_pool_whose_worker_runs_it() {
+    for threads in 1..3 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let add = |value: u64| pool.install(|| rayon::join(|| value, || 1)).0 + 1;
+        let sum =
+            pool.install(|| process_in_batches(|x: u64| x, 0..1000).iterate(|values| values.map(add).sum::<u64>()));
+        assert_eq!(sum.unwrap(), 500_500);
+    }
+}
+
+#[test]
+fn it_takes_borrowed_items_and_gives_borrowed_results() {
+    #[batched]
+    fn longest<'a>(line: &'a str, other: &'a str) -> &'a str {
+        if line.len() > other.len() { line } else { other }
+    }
+
+    let text = String::from("a\nabc\nab");
+    let mut most = Vec::new();
+    longest_batched(text.lines(), "xy").iterate(|lines| most.extend(lines.zip(1..))).unwrap();
+    assert_eq!(most, [("xy", 1), ("abc", 2), ("xy", 3)]);
+}
+
+#[test]
+fn an_empty_run_and_a_taker_that_takes_nothing_end() {
+    assert_eq!(process_in_batches(|x: u8| x, []).iterate(Iterator::count).unwrap(), 0);
+    let mut run = process_in_batches(|x: u8| x, 0..=255);
+    assert_eq!(run.iterate(|_| "nothing").unwrap(), "nothing");
+    assert_eq!(run.iterate(Iterator::count).unwrap(), 256);
+    assert_eq!(run.iterate(Iterator::count).unwrap(), 0);
+}
+
+#[test]
+fn an_iterator_that_outlives_its_taker_keeps_no_run_waiting() {
+    let mut run = process_in_batches(|x: u8| x, 0..100).batch_size(10);
+    let mut left = run.iterate(|mut values| values.next().map(|_| values)).unwrap().unwrap();
+    assert!(left.by_ref().eq(1..10) && left.next().is_none());
+    run.iterate(|mut values| (values.next(), std::mem::forget(values))).unwrap();
+    assert_eq!(run.collect::<Vec<_>>().unwrap()[0], 20);
+}
+
+#[test]
+fn a_wrong_option_is_told_before_any_call() {
+    let calls = AtomicUsize::new(0);
+    let mut run = process_in_batches(|_: u8| calls.fetch_add(1, SeqCst), 0..10).max_memory(0.0);
+    assert!(run.iterate(Iterator::count).unwrap_err().to_string().contains("max_memory"));
+    assert_eq!(calls.into_inner(), 0);
+}
+
+#[test]
+fn a_checkpoint_keeps_what_was_made_and_a_journal_is_refused() {
+    let folder = folder::Folder::new("iterate");
+    let calls = AtomicUsize::new(0);
+    let call = |index: u64| {
+        calls.fetch_add(1, SeqCst);
+        index
+    };
+    let run = || process_in_batches(call, 0..1000).version(1).checkpoint(folder.file("checkpoint"));
+    assert!(run().iterate(|values| values.take(500).eq(0..500)).unwrap());
+    let before = calls.load(SeqCst);
+    assert!(run().iterate(|values| values.eq(0..1000)).unwrap());
+    assert!(before >= 500 && calls.load(SeqCst) == 1000, "{before}, {calls:?}");
+
+    let mut run = process_in_batches(call, 0..1000).version(1).journal(folder.file("journal"));
+    assert!(run.iterate(Iterator::count).unwrap_err().to_string().contains("journal"));
+    assert_eq!(calls.into_inner(), 1000);
+}
