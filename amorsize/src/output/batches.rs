@@ -56,8 +56,9 @@ pub(crate) enum Taken<V> {
     Whole,
     /// It has taken the batch, and takes no more.
     Last,
-    /// It takes no more; this part of the batch is left.
-    Part(Batch<V>),
+    /// It takes no more; this part of the batch is left. In a box, as the other answers come for
+    /// each batch.
+    Part(Box<Batch<V>>),
 }
 
 impl<V> Taken<V> {
@@ -209,7 +210,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     /// Keeps the part of a batch that the sink left. It holds all bytes of the batch: its own are
     /// unknown.
     #[cold]
-    fn was_left(&mut self, mut rest: Batch<P::Value>, mut held: Credit) {
+    fn was_left(&mut self, mut rest: Box<Batch<P::Value>>, mut held: Credit) {
         self.handover.items -= rest.len();
         drop(held.split(held.results().saturating_sub(rest.len()), 0));
         (self.open, self.places) = (take(&mut rest.results), rest.places.take());

@@ -51,14 +51,14 @@ impl<V> Exchange<V> {
     pub(crate) fn give(&self, batch: Batch<V>, help: Option<(fn() -> bool, Duration)>) -> Taken<V> {
         let mut state = self.state();
         if matches!(*state, State::Over(_)) {
-            return Taken::Part(batch);
+            return Taken::Part(Box::new(batch));
         }
         *state = State::Given(batch);
         self.changed.notify_one();
         loop {
             match &mut *state {
                 State::Wanted => return Taken::Whole,
-                State::Over(left) => return left.take().map_or(Taken::Last, Taken::Part),
+                State::Over(left) => return left.take().map_or(Taken::Last, |rest| Taken::Part(Box::new(rest))),
                 State::Given(_) | State::Taken => {}
             }
             state = match help {

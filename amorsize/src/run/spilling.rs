@@ -146,7 +146,7 @@ impl<I: IntoIterator, R, C, P: Policy<R, Value: SpilledResult>> Batched<I, R, C,
                     return Taken::Whole;
                 }
                 let (indices, values): (Vec<_>, Vec<_>) = left.into_iter().chain(rest).unzip();
-                Taken::Part(Batch::of(values, &mut indices.into_iter(), is_restored))
+                Taken::Part(Box::new(Batch::of(values, &mut indices.into_iter(), is_restored)))
             })
         }));
         let failed = match (outcome, stopped) {

@@ -33,7 +33,7 @@ fn check_batches<P: Policy<Number>>(chunks: &[Vec<bool>], asked: usize, last_bat
         given -= batch.len() - taken;
         batch.results.drain(..taken);
         batch.places = batch.places.split_off(taken);
-        Taken::Part(batch)
+        Taken::Part(Box::new(batch))
     };
     let handover = Handover::new(Verbose::new(false), &ledger);
     let mut outlet = Batches::<_, _, P>::new(types, (Some(asked), handover, Handle::default()), &mut seen, &mut sink);
