@@ -200,7 +200,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
         self.stopped |= !go_on;
         if let Taken::Part(rest) = taken {
-            return self.was_left(rest, held);
+            return self.was_left(*rest, held);
         }
         if let Err(payload) = told {
             self.was_not_told(payload, batch, held);
@@ -210,7 +210,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     /// Keeps the part of a batch that the sink left. It holds all bytes of the batch: its own are
     /// unknown.
     #[cold]
-    fn was_left(&mut self, mut rest: Box<Batch<P::Value>>, mut held: Credit) {
+    fn was_left(&mut self, mut rest: Batch<P::Value>, mut held: Credit) {
         self.handover.items -= rest.len();
         drop(held.split(held.results().saturating_sub(rest.len()), 0));
         (self.open, self.places) = (take(&mut rest.results), rest.places.take());
