@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use amorsize::on_error::{Collect, Skip, Stop};
-use amorsize::{Batched, CancelToken, OnPanic, batched, process_in_batches};
+use amorsize::{Batched, CancelToken, Iterate, OnPanic, batched, process_in_batches};
 use caught::caught;
 use proptest::prelude::*;
 
@@ -157,13 +157,55 @@ fn a_cancel_loses_nothing() {
 }
 
 #[test]
-fn a_taker_may_use_the_pool_whose_worker_runs_it() {
-    for threads in 1..3 {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let add = |value: u64| pool.install(|| rayon::join(|| value, || 1)).0 + 1;
-        let sum =
-            pool.install(|| process_in_batches(|x: u64| x, 0..1000).iterate(|values| values.map(add).sum::<u64>()));
-        assert_eq!(sum.unwrap(), 500_500);
+fn many_jobs_of_a_pool_may_each_iterate() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let sums = AtomicUsize::new(0);
+    pool.scope(|scope| {
+        for _ in 0..500 {
+            scope.spawn(|_| {
+                let sum = process_in_batches(|x: usize| x, 0..10).iterate(Iterator::sum::<usize>);
+                sums.fetch_add(sum.unwrap(), SeqCst);
+            });
+        }
+    });
+    assert_eq!(sums.into_inner(), 500 * 45);
+}
+
+#[test]
+fn an_error_is_told_although_the_taker_panics_for_want_of_values() {
+    let mut run = process_in_batches(|index| number(index + 1, 100), 0..200).on_error(Stop);
+    let take_all = |mut values: Iterate<usize>| (0..200).for_each(|_| _ = values.next().expect("200 values"));
+    assert_eq!(run.iterate(take_all).unwrap_err().item(), Some(99));
+    assert!(run.collect::<Vec<_>>().is_err_and(|error| error.item() == Some(199)));
+}
+
+/// Panics when it is dropped, unless something else panics.
+struct Touchy;
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic_any("dropped");
+        }
+    }
+}
+
+#[test]
+fn what_was_taken_may_panic_when_a_call_has() {
+    let call = |index: usize| if index == 700 { panic_any("as planned") } else { index };
+    let panic = caught(|| process_in_batches(call, 0..1000).iterate(|values| (values.count(), Touchy)));
+    assert_eq!(panic.err().unwrap().downcast_ref(), Some(&"as planned"));
+}
+
+#[test]
+fn the_report_of_an_early_end_has_what_was_taken() {
+    for (count, batches) in [(0, 0), (5, 1), (10, 1), (25, 3)] {
+        let mut run = process_in_batches(|x: usize| x, 0..1000).batch_size(10);
+        assert!(run.iterate(|values| values.take(count).eq(0..count)).unwrap());
+        let report = run.report().unwrap();
+        assert_eq!((report.items(), report.batches()), (count, batches));
+        let report = run.for_each_batch(drop).unwrap();
+        assert_eq!(report.items(), 1000 - count);
     }
 }
 
@@ -217,7 +259,10 @@ fn a_checkpoint_keeps_what_was_made_and_a_journal_is_refused() {
     let run = || process_in_batches(call, 0..1000).version(1).checkpoint(folder.file("checkpoint"));
     assert!(run().iterate(|values| values.take(500).eq(0..500)).unwrap());
     let before = calls.load(SeqCst);
-    assert!(run().iterate(|values| values.eq(0..1000)).unwrap());
+    let mut again = run();
+    assert!(again.iterate(|values| values.take(5).eq(0..5)).unwrap());
+    assert_eq!(again.report().map(|report| (report.items(), report.restored())), Some((5, 5)));
+    assert!(again.iterate(|values| values.eq(5..1000)).unwrap());
     assert!(before >= 500 && calls.load(SeqCst) == 1000, "{before}, {calls:?}");
 
     let mut run = process_in_batches(call, 0..1000).version(1).journal(folder.file("journal"));

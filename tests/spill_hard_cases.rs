@@ -462,3 +462,14 @@ fn a_result_in_memory_that_can_t_be_copied_is_an_error_in_its_place() {
     assert_eq!(read, (0..10).map(|x| Some(x).filter(|&x| x != 5)).collect::<Vec<_>>());
     assert!(all.get(5).unwrap().is_err() && all.get(6).unwrap().is_ok());
 }
+
+#[test]
+fn a_disk_that_is_full_between_two_batches_of_a_chunk_keeps_their_indices() {
+    let folder = Folder::new("spill-between-batches");
+    for _ in 0..5 {
+        let run = process_in_batches(|index: usize| vec![index; 1000], 0..4000).threads(2).batch_size(1);
+        let mut run = run.max_memory("1MiB").spill_dir(folder.path()).max_disk("1000KiB");
+        assert!(run.spill().is_err());
+        run.for_each_batch(|batch| assert!(batch.indices().eq(batch.iter().map(|result| result[0])))).unwrap();
+    }
+}

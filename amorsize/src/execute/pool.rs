@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use self::gate::Lent;
-pub(crate) use self::gate::NAP;
+pub(super) use self::gate::NAP;
 pub(crate) use self::known::at_most;
 use self::known::{Global, Known, OwnPool, known};
 use self::own_threads::{Allowance, Close, Count, OwnThreads};

@@ -169,7 +169,7 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     /// Hands over the open batch, unless it is empty. Nothing is held after that.
     fn hand_over(&mut self) {
         // The credit is dropped when the sink has returned.
-        let held = self.held.take_all();
+        let mut held = self.held.take_all();
         if self.open.is_empty() {
             return;
         }
@@ -200,18 +200,21 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
         }
         self.stopped |= !go_on;
         if let Taken::Part(rest) = taken {
-            return self.was_left(*rest, held);
+            self.was_left(*rest, items, held.take_all());
         }
         if let Err(payload) = told {
             self.was_not_told(payload, batch, held);
         }
     }
 
-    /// Keeps the part of a batch that the sink left. It holds all bytes of the batch: its own are
-    /// unknown.
+    /// Keeps the part of a batch of `items` results that the sink left. It holds all bytes of the
+    /// batch: its own are unknown.
     #[cold]
-    fn was_left(&mut self, mut rest: Batch<P::Value>, mut held: Credit) {
-        self.handover.items -= rest.len();
+    fn was_left(&mut self, mut rest: Batch<P::Value>, items: usize, mut held: Credit) {
+        if rest.is_empty() {
+            return;
+        }
+        self.handover.take_back(rest.len(), items, rest.is_restored);
         drop(held.split(held.results().saturating_sub(rest.len()), 0));
         (self.open, self.places) = (take(&mut rest.results), rest.places.take());
         self.held = held;
@@ -532,6 +535,16 @@ impl Handover {
             }
             verbose.batch_done(*count, next_index);
         })
+    }
+
+    /// Takes back the last `left` of a batch of `items` results, which the sink did not take.
+    fn take_back(&mut self, left: usize, items: usize, is_restored: bool) {
+        self.items -= left;
+        self.count -= usize::from(left == items);
+        self.restored -= if is_restored { left } else { 0 };
+        if let Some(times) = &mut self.times {
+            times.take_back(left);
+        }
     }
 
     pub(crate) fn finish(self) -> HandedOver {

@@ -13,7 +13,6 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::mem::{replace, take};
-use std::time::Duration;
 
 use super::batch::Batch;
 use super::batches::Taken;
@@ -46,9 +45,8 @@ impl<V> Exchange<V> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a batch, and waits until the taker has all its values or wants no more. While it
-    /// waits, it calls `help`, if given, after each nap.
-    pub(crate) fn give(&self, batch: Batch<V>, help: Option<(fn() -> bool, Duration)>) -> Taken<V> {
+    /// Gives a batch, and waits until the taker has all its values or wants no more.
+    pub(crate) fn give(&self, batch: Batch<V>) -> Taken<V> {
         let mut state = self.state();
         if matches!(*state, State::Over(_)) {
             return Taken::Part(Box::new(batch));
@@ -61,15 +59,7 @@ impl<V> Exchange<V> {
                 State::Over(left) => return left.take().map_or(Taken::Last, |rest| Taken::Part(Box::new(rest))),
                 State::Given(_) | State::Taken => {}
             }
-            state = match help {
-                None => self.wait(state),
-                Some((help, nap)) => {
-                    let napped = self.changed.wait_timeout(state, nap);
-                    drop(napped.unwrap_or_else(PoisonError::into_inner));
-                    help();
-                    self.state()
-                }
-            };
+            state = self.wait(state);
         }
     }
 

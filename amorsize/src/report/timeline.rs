@@ -292,6 +292,14 @@ impl BatchTimes {
         Self { origin, times: Vec::new(), each: 1, sink_seconds: 0.0 }
     }
 
+    /// Takes back the last `items` of the last batch.
+    pub(crate) fn take_back(&mut self, items: usize) {
+        if let Some(last) = self.times.last_mut() {
+            last.items -= items;
+        }
+        self.times.pop_if(|last| last.items == 0);
+    }
+
     pub(crate) fn note(&mut self, first_index: usize, items: usize, begun: Instant, ended: Instant) {
         let since = |time: Instant| time.saturating_duration_since(self.origin).as_secs_f64();
         let (begun, ended) = (since(begun), since(ended));

@@ -23,7 +23,6 @@ use crate::execute::work::Tools;
 use crate::execute::{Engine, UNRESOLVED_BUDGET};
 use crate::input::Input;
 use crate::log::verbose::Verbose;
-use crate::memory::budget::Ledger;
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::measure::TypeFacts;
 use crate::memory::tracking;
@@ -137,10 +136,6 @@ fn end_keeping(keeper: Option<&Keeper>, input: &dyn Input) -> Result<(), Ended> 
 }
 
 impl Core {
-    pub(crate) fn ledger(&self) -> &Ledger {
-        &self.tools.ledger
-    }
-
     /// Takes the facts about the types of items and results.
     pub(crate) fn new(options: Options, item: TypeFacts, result: TypeFacts) -> Self {
         let tracks = tracking::is_active();

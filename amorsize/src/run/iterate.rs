@@ -1,11 +1,11 @@
 //! The terminal whose values are taken on a thread of their own, while the run goes on.
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::{self, Builder};
 
 use super::Batched;
+use crate::error::failure::discard;
 use crate::error::{Error, ErrorKind};
-use crate::execute::pool;
 use crate::output::exchange::{Exchange, Iterate};
 use crate::policy::Policy;
 use crate::system::sync::Arc;
@@ -14,28 +14,32 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// Runs everything, and lets `take` take the values from an iterator, in input order, on a
     /// thread of its own. Gives what `take` returns.
     ///
-    /// The calls go on while `take` works on a value, as far as the budget has room. So it is for a
-    /// caller that does much with each value and wants an iterator for that: for `zip`, `peekable`,
+    /// The calls go on while `take` works on a value, as far as the budget has room and the run has
+    /// threads. So it is for a caller that does much with each value and wants an iterator for that: for `zip`, `peekable`,
     /// or a loop with `?`. With [`into_iter`](IntoIterator::into_iter) nothing runs meanwhile, and
     /// [`for_each`](Self::for_each) calls a closure for each value. The batch that `take` is at
     /// counts against the budget, with the values that it has taken.
     ///
-    /// If `take` drops the iterator early, the run ends there. The values that it has not taken are
-    /// the next terminal's.
+    /// If `take` drops the iterator before that has ended, the run ends there. The values that it
+    /// has not taken are the next terminal's.
+    ///
+    /// # Deadlocks
+    ///
+    /// The calling thread waits while `take` works. If it is a thread of a pool, as within a call
+    /// of another run or of rayon, `take` must not wait for that pool: it must start no run there,
+    /// and use no method of rayon.
     ///
     /// # Errors
     ///
-    /// As those of [`for_each_batch`](Self::for_each_batch). The iterator ends before that, and
-    /// what `take` returns is lost: to keep it, let `take` write to a variable outside. A run with
+    /// As those of [`for_each_batch`](Self::for_each_batch). The iterator ends before that. What
+    /// `take` returns, or a panic of it then, is lost: let `take` write to a variable outside what
+    /// is to stay. A run with
     /// a `journal` is refused, as its results belong to a sink. So is a run if the system gives no
     /// thread for `take`; then nothing was run.
     ///
     /// # Panics
     ///
     /// A panic of `take` reaches the caller. The values that it has not taken stay with the run.
-    ///
-    /// If the run is started within a call of another run, or of rayon, `take` must not wait for
-    /// work that only this call's pool can do.
     ///
     /// # Examples
     ///
@@ -61,7 +65,6 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     {
         self.refuse_journal()?;
         let exchange = Arc::new(Exchange::new());
-        let ledger = self.core.ledger().clone();
         let (taken, outcome) = thread::scope(|scope| {
             let taker = Builder::new()
                 .spawn_scoped(scope, || {
@@ -70,22 +73,28 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
                     take(Iterate::new(Arc::clone(&exchange)))
                 })
                 .map_err(|cause| Error::new(ErrorKind::Threads { threads: 1, cause: cause.to_string() }))?;
-            let close = exchange.close_on_drop();
-            let outcome = self.hand_over::<P>(&mut |batch| {
-                // Within a call of another run a worker takes up no other work: that call may hold
-                // a lock.
-                let helps = pool::is_worker() && ledger.outer_budget().is_none();
-                exchange.give(batch, helps.then_some((pool::work_on_something_else, pool::NAP)))
-            });
-            drop(close);
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let _close = exchange.close_on_drop();
+                self.hand_over::<P>(&mut |batch| exchange.give(batch))
+            }));
             Ok::<_, Error>((taker.join(), outcome))
         })?;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(payload) => {
+                // What was taken may panic when it is dropped, and two panics at a time are an
+                // abort.
+                catch_unwind(AssertUnwindSafe(|| drop(taken))).unwrap_or_else(discard);
+                resume_unwind(payload)
+            }
+        };
+        // A taker that panics because its values ended early must not hide the reason for that.
+        if let Err(Some(failed)) = outcome {
+            return Err(failed);
+        }
         let taken = taken.unwrap_or_else(|payload| resume_unwind(payload));
-        match outcome {
-            Ok(_) => _ = self.remove_kept()?,
-            Err(Some(failed)) => return Err(failed),
-            // The taker wants no more.
-            Err(None) => {}
+        if outcome.is_ok() {
+            self.remove_kept()?;
         }
         Ok(P::given(taken, &mut self.seen))
     }

@@ -18,7 +18,7 @@ use crate::error::failure::{Payload, discard};
 use crate::system::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Limits the nap of a thread that waits for others, after which it looks for other work.
-pub(crate) const NAP: Duration = Duration::from_micros(100);
+pub(in super::super) const NAP: Duration = Duration::from_micros(100);
 
 /// A job that is lent.
 pub(super) struct Lent {

@@ -23,7 +23,7 @@ fn batch(first: usize) -> Batch<usize> {
 fn give_all(exchange: &Exchange<usize>) -> Vec<usize> {
     let _close = exchange.close_on_drop();
     for first in (0..VALUES).step_by(2) {
-        let left = match exchange.give(batch(first), None) {
+        let left = match exchange.give(batch(first)) {
             Taken::Whole => continue,
             Taken::Last => Vec::new(),
             Taken::Part(rest) => {

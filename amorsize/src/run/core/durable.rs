@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::error::failure::Ended;
 use crate::execute::kept::KeptPart;
 use crate::input::Input;
+use crate::memory::budget::Ledger;
 use crate::memory::credit::Credit;
 use crate::output::outlet::Outlet;
 use crate::units::ByteSize;
@@ -26,6 +27,10 @@ impl Core {
 
     pub(crate) fn keeper(&self) -> &Handle {
         self.tools.interrupts.keeper()
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.tools.ledger
     }
 
     /// Reads the next frame of the stored results that are kept first.
