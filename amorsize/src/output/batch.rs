@@ -32,7 +32,6 @@ use crate::units::by_index::ranges;
 pub struct Batch<R> {
     pub(super) results: Vec<R>,
     pub(super) places: Places,
-    #[cfg_attr(not(feature = "durable"), expect(dead_code, reason = "no batch is restored"))]
     pub(super) is_restored: bool,
     pub(super) bin: Weak<Bin<R>>,
 }
