@@ -5,10 +5,11 @@ use std::thread;
 use std::time::Instant;
 
 use amorsize::{Batched, ByteSize, batched};
-use amorsize_bench::{Heavy, Load, Peak, median, work};
+use amorsize_bench::{Heavy, Load, Peak, median, processor_time, work};
 use serde_json::Value;
 
 use crate::small::{self, parse, parse_batched, words, words_batched};
+use crate::users::{self, different_words, different_words_batched, sorted, sorted_batched};
 use crate::ways::{Shape, Way, collect, each, warm_up};
 
 pub(crate) struct Row {
@@ -31,6 +32,12 @@ pub(crate) enum Work {
     Documents,
     /// Lines that are split into words, which go to a sink.
     Words,
+    /// Files of text that are read and their different words counted; the numbers are collected.
+    Files,
+    /// Lines of a file, read while the run goes on, and the sum of their spaces.
+    Lines,
+    /// Numbers that are sorted, which go to a sink.
+    Sorts,
     /// Nearly no work, collected many times in a process with its pools already running.
     Trivial,
     /// The same, once, as the first act of a process.
@@ -110,6 +117,35 @@ pub(crate) const ROWS: &[Row] = &[
         items: 2_000_000,
         grain: 64,
     },
+    Row {
+        name: "few",
+        what: "30 to 100 ms x 36",
+        work: Work::Numbers { nanos: 65_000_000, heavy: Heavy::Mixed },
+        items: 36,
+        grain: 1,
+    },
+    Row {
+        name: "files",
+        what: "2,000 files of 4 to 32 KiB, each read and its words counted in a map",
+        work: Work::Files,
+        items: 2000,
+        grain: 1,
+    },
+    Row {
+        name: "lines",
+        what: "2,000,000 lines of a file read one by one, their spaces counted, beside a plain loop",
+        work: Work::Lines,
+        items: 2_000_000,
+        grain: 64,
+    },
+    Row {
+        name: "cheap",
+        what: "4 ns x 4,000,000",
+        work: Work::Numbers { nanos: 4, heavy: Heavy::None },
+        items: 4_000_000,
+        grain: 8192,
+    },
+    Row { name: "sorts", what: "400 sorts of 100,000 numbers, into a sink", work: Work::Sorts, items: 400, grain: 1 },
     Row { name: "trivial", what: "1,000 trivial items", work: Work::Trivial, items: 1000, grain: 1000 },
     Row {
         name: "first",
@@ -123,12 +159,16 @@ pub(crate) const ROWS: &[Row] = &[
 
 impl Row {
     pub(crate) fn ways(&self) -> Vec<Way> {
-        let (is_sink, is_small) = (matches!(self.work, Work::Sink { .. }), self.is_of_small_allocations());
+        let is_sink = matches!(self.work, Work::Sink { .. } | Work::Sorts);
+        let is_small = self.is_of_small_allocations();
+        let is_long = matches!(self.work, Work::Numbers { nanos: 100_000.., .. } | Work::Files);
         // Results for a sink are not collected; and nobody cuts tasks by hand to have rayon collect
-        // all. Where the allocator decides, so does the way in which results are handed over.
+        // all, or has 256 long calls in one. Where the allocator decides, so does the way in which
+        // results are handed over.
         let fits = |way: &Way| match way {
+            _ if self.work == Work::Lines => matches!(way, Way::Loop | Way::Pariter) || way.is_ours(),
             Way::Collect => !is_sink,
-            Way::RayonChunks => !is_sink && !is_small,
+            Way::RayonChunks => !is_sink && !is_small && !is_long,
             Way::Iterate => is_small,
             _ => true,
         };
@@ -185,10 +225,20 @@ impl Row {
         matches!(self.work, Work::Documents | Work::Words)
     }
 
-    /// True if a call does nearly nothing, so that more cores would not help.
+    /// True if a call does nearly nothing, beside reading its item, so that more cores would not
+    /// help.
     pub(crate) fn is_trivial(&self) -> bool {
-        matches!(self.work, Work::Trivial | Work::First)
+        matches!(self.work, Work::Trivial | Work::First | Work::Lines)
     }
+}
+
+/// What one way of a row took.
+pub(crate) struct Cost {
+    pub(crate) nanos: f64,
+    /// The most resident memory, in bytes.
+    pub(crate) peak: u64,
+    /// Nanoseconds of processor time, of all threads.
+    pub(crate) processor: f64,
 }
 
 #[batched]
@@ -212,27 +262,28 @@ fn trivial(index: usize) -> u64 {
     (index as u64).wrapping_mul(3) ^ 7
 }
 
-/// Runs one way of one row in this process; returns nanoseconds and peak bytes.
-pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) -> (f64, u64) {
+/// Runs one way of one row in this process.
+pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) -> Cost {
     let rounds = |nanos: u32| (u64::from(rounds_per_10_us) * u64::from(nanos) / 10_000) as u32;
-    let even = !matches!(row.work, Work::Numbers { heavy: Heavy::Spread | Heavy::Last, .. } | Work::Sink { .. });
+    let even = match row.work {
+        Work::Numbers { heavy, .. } => heavy == Heavy::None,
+        Work::Sink { .. } | Work::Files => false,
+        _ => true,
+    };
     let shape = Shape { items, grain: row.grain, even };
     match row.work {
         Work::Numbers { nanos, heavy } => {
             let load = &Load { mean: rounds(nanos).max(1), items, heavy };
+            collected(way, shape, || number_batched(0..items, load), |index| number(index, load))
+        }
+        Work::Files => collected(way, shape, || different_words_batched(0..items), different_words),
+        Work::Lines => {
             warm_up(way);
-            timed(|| match way {
-                Way::Collect => drop(black_box(number_batched(0..items, load).collect::<Vec<_>>().expect("it fits"))),
-                Way::ForEachBatch | Way::Tenths => {
-                    let run = number_batched(0..items, load);
-                    let mut run = if way == Way::Tenths { run.batch_size(items / 10) } else { run };
-                    let mut sum = 0u64;
-                    run.for_each_batch(|batch| sum = batch.iter().fold(sum, |sum, &x| sum.wrapping_add(x)))
-                        .expect("it fits");
-                    black_box(sum);
-                }
-                _ => drop(black_box(collect(way, shape, |index| number(index, load)))),
-            })
+            timed(|| _ = black_box(users::spaces_of_lines(way)))
+        }
+        Work::Sorts => {
+            let sink = |numbers: Vec<u32>| users::hash(&numbers);
+            into_sink(way, shape, || sorted_batched(0..items), sorted, sink)
         }
         Work::Sink { bytes, nanos, sink_nanos, budget } => {
             let make = &Make { rounds: rounds(nanos), bytes };
@@ -258,9 +309,30 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
         Work::Trivial => {
             warm_up(way);
             let peak = Peak::start();
-            (trivial_nanos(way, shape), peak.bytes())
+            // The processor time is that of many calls, and each way has its own number of them.
+            Cost { nanos: trivial_nanos(way, shape), peak: peak.bytes(), processor: 0.0 }
         }
     }
+}
+
+/// Runs one way, and collects the numbers or, from batches, adds them.
+fn collected<I: IntoIterator, C>(
+    way: Way,
+    shape: Shape,
+    run: impl FnOnce() -> Batched<I, u64, C>,
+    call: impl Fn(usize) -> u64 + Copy + Send + Sync,
+) -> Cost {
+    warm_up(way);
+    timed(|| match way {
+        Way::Collect => drop(black_box(run().collect::<Vec<_>>().expect("it fits"))),
+        Way::ForEachBatch | Way::Tenths => {
+            let mut run = if way == Way::Tenths { run().batch_size(shape.items / 10) } else { run() };
+            let mut sum = 0u64;
+            run.for_each_batch(|batch| sum = batch.iter().fold(sum, |sum, &x| sum.wrapping_add(x))).expect("it fits");
+            black_box(sum);
+        }
+        _ => drop(black_box(collect(way, shape, call))),
+    })
 }
 
 /// Runs one way. A sink makes a number of each result.
@@ -270,7 +342,7 @@ fn into_sink<I: IntoIterator, R: Send, C>(
     run: impl FnOnce() -> Batched<I, R, C>,
     call: impl Fn(usize) -> R + Copy + Send + Sync,
     number: impl Fn(R) -> u64,
-) -> (f64, u64) {
+) -> Cost {
     let mut sum = 0u64;
     let mut sink = |result| sum = sum.wrapping_add(number(result));
     warm_up(way);
@@ -287,11 +359,12 @@ fn into_sink<I: IntoIterator, R: Send, C>(
     measured
 }
 
-fn timed(body: impl FnOnce()) -> (f64, u64) {
+fn timed(body: impl FnOnce()) -> Cost {
     let peak = Peak::start();
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), processor_time());
     body();
-    (begun.elapsed().as_nanos() as f64, peak.bytes())
+    let nanos = begun.elapsed().as_nanos() as f64;
+    Cost { nanos, peak: peak.bytes(), processor: (processor_time() - before) as f64 }
 }
 
 fn run_trivial(way: Way, shape: Shape) {

@@ -22,6 +22,8 @@ pub(crate) struct OfWay {
     pub(crate) way: Way,
     /// Nanoseconds for all items, in each round.
     pub(crate) nanos: Vec<f64>,
+    /// Nanoseconds of processor time for all items, in each round.
+    pub(crate) processor: Vec<f64>,
     pub(crate) peak: u64,
     /// The items that it had, if these were not all.
     pub(crate) items: usize,
@@ -53,10 +55,21 @@ impl Measured {
         self.ways.iter().find(|of| of.way == way && of.died.is_none())
     }
 
-    /// The ratios to rayon's `collect` within each round.
+    /// What the others are compared with: rayon's `collect`, or the loop in a row that has none.
+    fn base(&self) -> Way {
+        if self.ways.iter().any(|of| of.way == Way::Rayon) { Way::Rayon } else { Way::Loop }
+    }
+
+    /// The ratios to the base within each round.
     fn ratio(&self, of: &OfWay) -> Option<Spread> {
-        let rayon = self.find(Way::Rayon)?;
-        Some(spread(of.nanos.iter().zip(&rayon.nanos).map(|(time, base)| time / base)))
+        let base = self.find(self.base())?;
+        Some(spread(of.nanos.iter().zip(&base.nanos).map(|(time, base)| time / base)))
+    }
+
+    /// The same, of processor time.
+    fn processor(&self, of: &OfWay) -> Option<Spread> {
+        let base = self.find(self.base())?;
+        Some(spread(of.processor.iter().zip(&base.processor).map(|(time, base)| time / base)))
     }
 
     fn of_limit(&self, of: &OfWay) -> Spread {
@@ -177,11 +190,16 @@ pub(crate) fn details(measured: &Measured) -> String {
         let limit = median(&mut measured.limits.clone());
         writeln!(text, "At best {}, by {}.\n", time(limit), measured.limited_by).expect("a String takes everything");
     }
-    let column = if row.is_trivial() { "" } else { " of that best |" };
-    let line = if row.is_trivial() { "" } else { " ---: |" };
-    writeln!(text, "| way | time | ratio to rayon `collect` | lowest to highest | peak MiB |{column}")
-        .expect("a String");
-    writeln!(text, "| --- | ---: | ---: | ---: | ---: |{line}").expect("a String takes everything");
+    let has_processor = !matches!(row.work, Work::Trivial | Work::First);
+    let mut columns = format!(
+        "| way | time | ratio to {} | lowest to highest | peak MiB |{}{}",
+        measured.base().name(),
+        if has_processor { " processor time, ratio |" } else { "" },
+        if row.is_trivial() { "" } else { " of that best |" }
+    );
+    let numbers = columns.matches('|').count() - 2;
+    writeln!(columns, "\n| --- |{}", " ---: |".repeat(numbers)).expect("a String takes everything");
+    text += &columns;
     for of in &measured.ways {
         let name = of.way.name();
         if let Some(why) = &of.died {
@@ -197,11 +215,14 @@ pub(crate) fn details(measured: &Measured) -> String {
         let ratio = measured.ratio(of).map_or(["-".to_owned(), "-".to_owned()], |ratio| {
             [number(ratio.median), format!("{} to {}", number(ratio.low), number(ratio.high))]
         });
-        let limit = match row.work {
-            Work::Trivial | Work::First => String::new(),
-            _ => format!(" {:.3} |", measured.of_limit(of).median),
+        let processor = match measured.processor(of) {
+            _ if !has_processor => String::new(),
+            Some(ratio) => format!(" {} |", number(ratio.median)),
+            None => " - |".to_owned(),
         };
-        writeln!(text, "| {name}{part} | {} | {} | {} |{limit}", time(nanos), ratio.join(" | "), measured.peak(of.way))
+        let limit = if row.is_trivial() { String::new() } else { format!(" {:.3} |", measured.of_limit(of).median) };
+        let (ratio, peak) = (ratio.join(" | "), measured.peak(of.way));
+        writeln!(text, "| {name}{part} | {} | {ratio} | {peak} |{processor}{limit}", time(nanos))
             .expect("a String takes everything");
     }
     text

@@ -95,16 +95,8 @@ pub fn numbers<T: FromStr, const N: usize>(command: &mut Command) -> Result<[T; 
 /// When the child fails, or prints anything else.
 #[must_use]
 pub fn measure(arguments: &[&str]) -> (f64, u64) {
-    try_measure(arguments).unwrap_or_else(|why| panic!("{arguments:?}: {why}"))
-}
-
-/// Does the same as [`measure`] for a child that may be killed for its memory.
-///
-/// # Errors
-///
-/// When the child fails: how it ended, and what it wrote to stderr.
-pub fn try_measure(arguments: &[&str]) -> Result<(f64, u64), String> {
-    numbers(&mut child(arguments)).map(|[nanos, bytes]: [f64; 2]| (nanos, bytes as u64))
+    let measured = numbers(&mut child(arguments)).map(|[nanos, bytes]: [f64; 2]| (nanos, bytes as u64));
+    measured.unwrap_or_else(|why| panic!("{arguments:?}: {why}"))
 }
 
 /// Nanoseconds of processor time that this process has used, on all its threads.
