@@ -15,10 +15,10 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// thread of its own. Gives what `take` returns.
     ///
     /// The calls go on while `take` works on a value, as far as the budget has room and the run has
-    /// threads. So it is for a caller that does much with each value and wants an iterator for that: for `zip`, `peekable`,
-    /// or a loop with `?`. With [`into_iter`](IntoIterator::into_iter) nothing runs meanwhile, and
-    /// [`for_each`](Self::for_each) calls a closure for each value. The batch that `take` is at
-    /// counts against the budget, with the values that it has taken.
+    /// threads. So it is for a caller that does much with each value and wants an iterator for
+    /// that: for `zip`, `peekable`, or a loop with `?`. With [`into_iter`](IntoIterator::into_iter)
+    /// nothing runs meanwhile, and [`for_each`](Self::for_each) calls a closure for each value. The
+    /// batch that `take` is at counts against the budget, with the values that it has taken.
     ///
     /// If `take` drops the iterator before that has ended, the run ends there. The values that it
     /// has not taken are the next terminal's.
