@@ -153,23 +153,32 @@ fn filling_part(learned: &Learned) -> f64 {
     learned.expected_bytes() as f64 * FRESH_BYTE / learned.recent_seconds()
 }
 
-/// True if it has to be found out whether the calling thread alone is faster: calls take not much
-/// longer than writing their results into fresh memory, or are so short that finding out takes no
-/// longer than a chunk. Results that own nothing beside their `own_size` come from no allocator,
-/// and fill a page only if they are as large.
+/// True if calls take not much longer than writing their results into fresh memory, and the results
+/// have a size at which memory is reused.
+pub(crate) fn fills_memory(learned: &Learned) -> bool {
+    (PAGE..GIVEN_BACK).contains(&learned.expected_bytes()) && filling_part(learned) >= FILLING_PART
+}
+
+/// True if it has to be found out whether the calling thread alone is faster: calls fill memory, or
+/// are so short that finding out takes no longer than a chunk. Results that own nothing beside their
+/// `own_size` come from no allocator, and fill a page only if they are as large.
 pub(crate) fn may_be_faster(learned: &Learned, own_size: usize, by: MeasuredBy) -> bool {
     let bytes = learned.expected_bytes();
     let own_memory = !by.can_tell() || bytes > own_size as u64;
     let is_short = f64::from(PARTS) * learned.recent_seconds() <= CHUNK_SECONDS;
-    let is_filling = bytes >= PAGE && filling_part(learned) >= FILLING_PART;
-    (own_memory || bytes >= PAGE) && bytes < GIVEN_BACK && (is_short || is_filling)
+    fills_memory(learned) || is_short && (own_memory || bytes >= PAGE) && bytes < GIVEN_BACK
 }
 
 /// Items to hand over together, so that their memory is reused.
+pub(crate) fn reused_items(learned: &Learned) -> usize {
+    usize::try_from(AT_ONCE / learned.expected_bytes().max(1)).unwrap_or(usize::MAX).max(1)
+}
+
+/// The same where the calling thread is compared with threads. There a sink with a cost for each
+/// batch shows in the comparison.
 pub(crate) fn items_at_once(learned: &Learned) -> usize {
-    let by_bytes = usize::try_from(AT_ONCE / learned.expected_bytes().max(1)).unwrap_or(usize::MAX);
     let by_seconds = (AT_ONCE_SECONDS / learned.recent_seconds()) as usize;
-    by_bytes.min(by_seconds).max(1)
+    reused_items(learned).min(by_seconds).max(1)
 }
 
 impl Alone {
@@ -217,6 +226,8 @@ impl Alone {
                     *before = done;
                     return Next::Alone;
                 }
+                // For results that can't tell their bytes, the pace is that of results: none is so
+                // fast.
                 let best_of_threads = SHARED_BYTE / *threads as f64;
                 if self.pace.is_some_and(|pace| VARIES * pace <= best_of_threads) {
                     return self.stay(done);

@@ -16,7 +16,7 @@
 //! | `into_iter`, `next`, `size_hint` | the calling thread | it goes to the caller; items taken before it are run if the caller goes on |
 //! | the sink, a progress callback at the end, `FromIterator` | the calling thread | it goes to the caller, after the calls in flight have ended |
 //! | `Display` and `Drop` of an error that is skipped | the calling thread | the report tells the panic in place of the error; the run goes on |
-//! | a progress callback, a [`MemorySource`](crate::MemorySource), a trim hook | any thread that looks, in `execute/looking.rs` | the run ends with it, after the results that are ready |
+//! | a progress callback, a [`MemorySource`](crate::MemorySource), a trim hook | any thread that looks, in `execute/control.rs` | the run ends with it, after the results that are ready |
 //! | a subscriber of `tracing` | any thread | the run ends with it: on a worker `conductor.rs` catches it, around a batch `batches.rs`, which keeps a batch that the sink did not get |
 //! | `Drop` of results and items that nobody took | the calling thread | it goes to the caller; the others are dropped |
 //! | `Drop` of a payload | any thread, in [`discard`] | nothing |

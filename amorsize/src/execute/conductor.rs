@@ -87,7 +87,7 @@ pub(super) struct Conductor<'a> {
     pub(super) resident: Option<Grown<'a>>,
     /// The threads' pace, if the calling thread alone may be faster.
     pub(super) pace: Option<ThreadsPace>,
-    /// The threads' seconds per byte, once they are slower than the calling thread.
+    /// The threads' pace, once they are slower than the calling thread.
     pub(super) slower: &'a mut Option<f64>,
 }
 

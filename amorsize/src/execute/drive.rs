@@ -201,7 +201,7 @@ impl Engine {
         outcome
     }
 
-    /// Goes on with the calling thread alone, after threads that took `pace` seconds per byte.
+    /// Goes on with the calling thread alone, after threads that had this pace.
     pub(super) fn go_back(&mut self, pace: f64, line: &mut Line<'_>) {
         self.leave_threads(line);
         self.stretch = 1;
@@ -263,6 +263,8 @@ mod tests {
     use crate::memory::deep_size::features::Unasked;
     use crate::memory::source::with_memory_source;
     use crate::options::Options;
+    use crate::process_in_batches;
+    use crate::system::sync::Clock;
     use crate::units::ByteSize;
 
     #[test]
@@ -274,5 +276,22 @@ mod tests {
         engine.start_recorder(sync::now());
         engine.end_of_part(&Ok(Flow::Enough));
         assert_eq!(engine.ledger.limit(), 512 << 20);
+    }
+
+    /// A sink may take long for each batch, however small.
+    #[test]
+    fn a_run_on_one_thread_keeps_to_the_batches_of_its_plan() {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let call = |item: usize| {
+            clock.run(Duration::from_micros(100));
+            item.to_string()
+        };
+        let closures = process_in_batches(call, 0..2000).threads(1).for_each_batch(drop).unwrap();
+        let run = process_in_batches(call, 0..2000).weigh(String::capacity).threads(1).for_each_batch(drop);
+        // 0.2 s of calls, in batches of 20 ms.
+        for report in [closures, run.unwrap()] {
+            assert!(report.batches() < 30, "{report:?}");
+        }
     }
 }

@@ -84,7 +84,7 @@ pub(crate) struct Engine {
     /// Seconds per item of the sample, and of all items that ran on the calling thread alone.
     pub(super) sampled_seconds: f64,
     pub(super) alone: Alone,
-    /// Seconds per byte on the threads that the run leaves because they are slower.
+    /// The pace of the threads that the run leaves because they are slower.
     pub(super) slower: Option<f64>,
     /// The time at which the run last went on threads, and its seconds in the sink up to then.
     pub(super) parted: Option<(Duration, f64)>,

@@ -311,7 +311,12 @@ impl Engine {
         let seconds = if self.spent < WARM_START_SECONDS { self.pace } else { recent };
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
-        let most = if self.may_be_faster_alone() { alone::items_at_once(&self.books.learned) } else { 1 << 16 };
+        let learned = &self.books.learned;
+        let most = match alone::fills_memory(learned) {
+            _ if self.alone.is_at_it() => alone::items_at_once(learned),
+            true => alone::reused_items(learned),
+            false => 1 << 16,
+        };
         // Items that can't be measured, by the time that earlier ones took: the allocator should
         // use memory again that is still in a cache. 6,000 items of 1 MiB took 4.6 s in stretches
         // of seven. They lie beside the results, which are counted. Other items have their own size
@@ -348,8 +353,8 @@ impl Engine {
         }
         let situation = self.situation(line)?;
         let plan = Plan::new(&self.books.learned, &situation);
-        let at_once = alone::items_at_once(&self.books.learned);
-        let is_filling = plan.threads() == 1 && self.may_be_faster_alone();
+        let at_once = alone::reused_items(&self.books.learned);
+        let is_filling = plan.threads() == 1 && alone::fills_memory(&self.books.learned);
         line.outlet.set_batch_size(if is_filling { at_once.min(plan.batch_size()) } else { plan.batch_size() });
         // The next decision comes after as much time again, so that all decisions together cost
         // little.

@@ -543,7 +543,7 @@ impl Handover {
         self.count -= usize::from(left == items);
         self.restored -= if is_restored { left } else { 0 };
         if let Some(times) = &mut self.times {
-            times.take_back(left);
+            times.take_back(left, left == items);
         }
     }
 

@@ -292,12 +292,13 @@ impl BatchTimes {
         Self { origin, times: Vec::new(), each: 1, sink_seconds: 0.0 }
     }
 
-    /// Takes back the last `items` of the last batch.
-    pub(crate) fn take_back(&mut self, items: usize) {
+    /// Takes back the last `items` of the last batch, or the `whole` batch.
+    pub(crate) fn take_back(&mut self, items: usize, whole: bool) {
         if let Some(last) = self.times.last_mut() {
             last.items -= items;
+            last.batches -= usize::from(whole);
         }
-        self.times.pop_if(|last| last.items == 0);
+        self.times.pop_if(|last| last.batches == 0);
     }
 
     pub(crate) fn note(&mut self, first_index: usize, items: usize, begun: Instant, ended: Instant) {

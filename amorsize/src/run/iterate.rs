@@ -32,10 +32,9 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     /// # Errors
     ///
     /// As those of [`for_each_batch`](Self::for_each_batch). The iterator ends before that. What
-    /// `take` returns, or a panic of it then, is lost: let `take` write to a variable outside what
-    /// is to stay. A run with
-    /// a `journal` is refused, as its results belong to a sink. So is a run if the system gives no
-    /// thread for `take`; then nothing was run.
+    /// `take` returns is lost then, and so is a panic of it: to keep values, let `take` write them
+    /// to a variable outside. A run with a `journal` is refused, as its results belong to a sink. So
+    /// is a run if the system gives no thread for `take`; then nothing was run.
     ///
     /// # Panics
     ///
@@ -79,23 +78,23 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             }));
             Ok::<_, Error>((taker.join(), outcome))
         })?;
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(payload) => {
-                // What was taken may panic when it is dropped, and two panics at a time are an
-                // abort.
-                catch_unwind(AssertUnwindSafe(|| drop(taken))).unwrap_or_else(discard);
-                resume_unwind(payload)
+        let failed = match outcome {
+            Ok(Ok(_)) => {
+                self.remove_kept()?;
+                None
             }
+            // The taker wants no more.
+            Ok(Err(None)) => None,
+            Ok(Err(Some(failed))) => Some(Ok(failed)),
+            Err(payload) => Some(Err(payload)),
         };
-        // A taker that panics because its values ended early must not hide the reason for that.
-        if let Err(Some(failed)) = outcome {
-            return Err(failed);
+        if let Some(failed) = failed {
+            // A taker that panics because its values ended early must not hide the reason for that,
+            // nor what it returns, if that panics when it is dropped.
+            catch_unwind(AssertUnwindSafe(|| drop(taken))).unwrap_or_else(discard);
+            return Err(failed.unwrap_or_else(|payload| resume_unwind(payload)));
         }
         let taken = taken.unwrap_or_else(|payload| resume_unwind(payload));
-        if outcome.is_ok() {
-            self.remove_kept()?;
-        }
         Ok(P::given(taken, &mut self.seen))
     }
 }
