@@ -160,8 +160,8 @@ pub(crate) fn fills_memory(learned: &Learned) -> bool {
 }
 
 /// True if it has to be found out whether the calling thread alone is faster: calls fill memory, or
-/// are so short that finding out takes no longer than a chunk. Results that own nothing beside their
-/// `own_size` come from no allocator, and fill a page only if they are as large.
+/// are so short that finding out takes no longer than a chunk. Results that own nothing beside
+/// their `own_size` come from no allocator, and fill a page only if they are as large.
 pub(crate) fn may_be_faster(learned: &Learned, own_size: usize, by: MeasuredBy) -> bool {
     let bytes = learned.expected_bytes();
     let own_memory = !by.can_tell() || bytes > own_size as u64;

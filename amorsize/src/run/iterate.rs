@@ -33,8 +33,8 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
     ///
     /// As those of [`for_each_batch`](Self::for_each_batch). The iterator ends before that. What
     /// `take` returns is lost then, and so is a panic of it: to keep values, let `take` write them
-    /// to a variable outside. A run with a `journal` is refused, as its results belong to a sink. So
-    /// is a run if the system gives no thread for `take`; then nothing was run.
+    /// to a variable outside. A run with a `journal` is refused, as its results belong to a sink.
+    /// So is a run if the system gives no thread for `take`; then nothing was run.
     ///
     /// # Panics
     ///
