@@ -43,7 +43,7 @@ fn each_policy_gives_its_values_in_order() {
     assert_eq!(stopping.iterate(|mut values| values.next()).unwrap(), Some(101));
 }
 
-/// What is left by `iterate` comes next, by any terminal.
+/// The next terminal gives the values that `iterate` left.
 fn the_rest<I, C>(mut run: Batched<I, Result<usize, String>, C, Skip>, fails: usize, taken: &[usize])
 where
     I: IntoIterator<Item = usize>,
@@ -264,6 +264,14 @@ fn a_checkpoint_keeps_what_was_made_and_a_journal_is_refused() {
     assert_eq!(again.report().map(|report| (report.items(), report.restored())), Some((5, 5)));
     assert!(again.iterate(|values| values.eq(5..1000)).unwrap());
     assert!(before >= 500 && calls.load(SeqCst) == 1000, "{before}, {calls:?}");
+
+    drop(again);
+    // A taker that panics behind its last value has stored nothing.
+    let last = || run().remove_when_done(true).iterate(|values| panic_any(values.count()));
+    assert_eq!(caught(last).unwrap_err().downcast_ref(), Some(&1000_usize));
+    assert!(run().remove_when_done(true).iterate(|values| values.eq(0..1000)).unwrap());
+    assert_eq!(calls.load(SeqCst), 1000);
+    assert!(!folder.file("checkpoint").exists());
 
     let mut run = process_in_batches(call, 0..1000).version(1).journal(folder.file("journal"));
     assert!(run.iterate(Iterator::count).unwrap_err().to_string().contains("journal"));

@@ -78,15 +78,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             }));
             Ok::<_, Error>((taker.join(), outcome))
         })?;
-        let failed = match outcome {
-            Ok(Ok(_)) => {
-                self.remove_kept()?;
-                None
-            }
-            // The taker wants no more.
-            Ok(Err(None)) => None,
-            Ok(Err(Some(failed))) => Some(Ok(failed)),
-            Err(payload) => Some(Err(payload)),
+        let (is_whole, failed) = match outcome {
+            Ok(Ok(_)) => (true, None),
+            // Without an error, the taker wants no more.
+            Ok(Err(failed)) => (false, failed.map(Ok)),
+            Err(payload) => (false, Some(Err(payload))),
         };
         if let Some(failed) = failed {
             // A taker that panics because its values ended early must not hide the reason for that,
@@ -94,7 +90,11 @@ impl<I: IntoIterator, R, C, P: Policy<R>> Batched<I, R, C, P> {
             catch_unwind(AssertUnwindSafe(|| drop(taken))).unwrap_or_else(discard);
             return Err(failed.unwrap_or_else(|payload| resume_unwind(payload)));
         }
+        // If the taker panics behind its last value, the results are only in what the run keeps.
         let taken = taken.unwrap_or_else(|payload| resume_unwind(payload));
+        if is_whole {
+            self.remove_kept()?;
+        }
         Ok(P::given(taken, &mut self.seen))
     }
 }
