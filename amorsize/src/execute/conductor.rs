@@ -272,8 +272,8 @@ impl Conductor<'_> {
         let state = self.control.state();
         let (learned, situation) = (&state.books.learned, &state.situation);
         let done = Done::new((now() - self.begun).as_secs_f64(), learned, situation.measured_by);
-        let may_be_faster = may_be_faster(learned, situation.result_size, situation.measured_by);
-        *self.slower = pace.is_slower(done).filter(|_| may_be_faster);
+        let may_be_faster = |_: &f64| may_be_faster(learned, situation.result_size, situation.measured_by);
+        *self.slower = pace.is_slower(done).filter(may_be_faster);
         drop(state);
         if self.slower.is_some() {
             self.control.end_input();

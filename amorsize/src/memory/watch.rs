@@ -231,7 +231,7 @@ struct Headroom {
 
 impl Headroom {
     fn new(budget: u64, base: Option<ByteSize>, held_at_base: u64) -> Self {
-        // What is small in a smaller budget is less than noise: other changes in the process
+        // A small part of a smaller budget is less than noise: other changes in the process
         // outweigh the run's, such as code that is loaded, stacks, buffers of the executor.
         let base = base.map(ByteSize::as_u64).filter(|_| budget >= SMALL_PART * NOISE);
         let limit = if base.is_some() { budget - budget / HEADROOM_PART } else { budget };

@@ -210,14 +210,13 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
     /// Keeps the part of a batch of `items` results that the sink left. It holds all bytes of the
     /// batch: its own are unknown.
     #[cold]
-    fn was_left(&mut self, mut rest: Batch<P::Value>, items: usize, mut held: Credit) {
+    fn was_left(&mut self, rest: Batch<P::Value>, items: usize, mut held: Credit) {
         if rest.is_empty() {
             return;
         }
         self.handover.take_back(rest.len(), items, rest.is_restored);
         drop(held.split(held.results().saturating_sub(rest.len()), 0));
-        (self.open, self.places) = (take(&mut rest.results), rest.places.take());
-        self.held = held;
+        self.keep_open(rest, held);
     }
 
     /// Ends the run by a panic of a subscriber of `tracing`. A batch that the sink did not get
@@ -229,10 +228,15 @@ impl<'a, T, R, P: Policy<R>> Batches<'a, T, R, P> {
             None => self.panic = Some(payload),
             Some(_) => discard(payload),
         }
-        if let Some(mut batch) = batch {
-            (self.open, self.places) = (take(&mut batch.results), batch.places.take());
-            self.held = held;
+        if let Some(batch) = batch {
+            self.keep_open(batch, held);
         }
+    }
+
+    /// Opens a batch again that holds this credit.
+    fn keep_open(&mut self, mut batch: Batch<P::Value>, held: Credit) {
+        (self.open, self.places) = (take(&mut batch.results), batch.places.take());
+        self.held = held;
     }
 
     /// Takes the credit of results that the sink left, as far as it is still that of their chunk.
