@@ -232,7 +232,7 @@ impl Row {
     }
 }
 
-/// What one way of a row took.
+/// The time and the memory that one way of a row took.
 pub(crate) struct Cost {
     pub(crate) nanos: f64,
     /// The most resident memory, in bytes.

@@ -55,7 +55,7 @@ impl Measured {
         self.ways.iter().find(|of| of.way == way && of.died.is_none())
     }
 
-    /// What the others are compared with: rayon's `collect`, or the loop in a row that has none.
+    /// The way to compare the others with: rayon's `collect`, or the loop in a row without rayon.
     fn base(&self) -> Way {
         if self.ways.iter().any(|of| of.way == Way::Rayon) { Way::Rayon } else { Way::Loop }
     }

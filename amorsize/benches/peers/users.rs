@@ -42,7 +42,7 @@ impl Data {
 
 impl Drop for Data {
     fn drop(&mut self) {
-        // What can't be removed is left to the system, and no reason to lose the figures.
+        // A file that can't be removed is no reason to lose the figures.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
