@@ -166,6 +166,8 @@ impl Asks {
     #[inline]
     pub(super) fn begin(&mut self, most: usize, way: Way) -> usize {
         self.seconds = 0.0;
+        // The input may have panicked in the last fill.
+        self.fill = None;
         if way == (Way::Inline { timed: false }) && !self.is_open && self.single == 0 && self.has_asked {
             self.hands_over = false;
             return most;

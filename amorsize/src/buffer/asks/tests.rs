@@ -358,3 +358,16 @@ fn a_bound_of_items_in_flight_has_them_asked_for_one_by_one_for_good() {
         assert_eq!(ask(&mut open, &clock, 100, micros(1)), 1);
     }
 }
+
+#[test]
+fn a_fill_that_a_panic_ended_is_forgotten() {
+    let clock = Clock::standing();
+    let _moved = clock.enter();
+    let mut asks = asks(1000);
+    assert_eq!(asks.begin(100, INLINE), 1);
+    let next = asks.look(1, 100, INLINE).expect("the input does not wait");
+    asks.look(next, 100, INLINE);
+    // The input panics in the next ask.
+    assert_eq!(asks.begin(1, Way::Inline { timed: false }), 1);
+    assert_eq!(asks.look(1, 1, Way::Inline { timed: false }), None);
+}
