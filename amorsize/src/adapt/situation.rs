@@ -38,6 +38,8 @@ pub(crate) struct Situation {
     pub(crate) item_bytes: u64,
     /// True if an item may own something that can't be measured.
     pub(crate) items_are_opaque: bool,
+    /// True if an item may own something.
+    pub(crate) items_own: bool,
     /// True if results go to a sink batch by batch.
     pub(crate) hands_over: bool,
 }

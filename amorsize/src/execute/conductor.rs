@@ -86,7 +86,7 @@ pub(super) struct Conductor<'a> {
     /// The growth of resident memory, if results are measured by it.
     pub(super) resident: Option<Grown<'a>>,
     /// The threads' pace, if the calling thread alone may be faster.
-    pub(super) pace: Option<ThreadsPace>,
+    pub(super) pace: Option<&'a mut ThreadsPace>,
     /// The threads' pace, once they are slower than the calling thread.
     pub(super) slower: &'a mut Option<f64>,
 }
@@ -268,11 +268,13 @@ impl Conductor<'_> {
 
     /// Takes no further items if the calling thread alone would be faster.
     fn look_whether_slower(&mut self) {
-        let Some(pace) = self.pace.as_mut().filter(|_| self.slower.is_none()) else { return };
+        let Some(pace) = self.pace.as_deref_mut().filter(|_| self.slower.is_none()) else { return };
         let state = self.control.state();
         let (learned, situation) = (&state.books.learned, &state.situation);
-        let done = Done::new((now() - self.begun).as_secs_f64(), learned, situation.measured_by);
-        let may_be_faster = |_: &f64| may_be_faster(learned, situation.result_size, situation.measured_by);
+        let elapsed = self.before + (now() - self.begun);
+        let done = Done::new(elapsed.as_secs_f64(), learned, situation.measured_by);
+        let owners = (situation.measured_by, situation.items_own);
+        let may_be_faster = |_: &f64| may_be_faster(learned, situation.result_size, owners);
         *self.slower = pace.is_slower(done).filter(may_be_faster);
         drop(state);
         if self.slower.is_some() {

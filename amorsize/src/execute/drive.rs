@@ -12,7 +12,6 @@ use super::pool::{self, Job, Threads};
 use super::refusals::with_items_done;
 use super::words::ThreadKind;
 use super::workers::{OnThreads, Workers};
-use crate::adapt::alone;
 use crate::adapt::climb::Climb;
 use crate::adapt::sizes::Sizes;
 use crate::adapt::tuner::ThreadLimits;
@@ -134,6 +133,7 @@ impl Engine {
         let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
         // The bounds on calls must be known before the first call starts.
         control.look_now();
+        self.threads_pace = self.alone.watch();
         self.workers = Some(Box::new(Workers { control, threads, asked }));
         Ok(true)
     }
@@ -158,7 +158,7 @@ impl Engine {
                 looked: sync::now(),
                 ran: process_ran(),
             }),
-            pace: if line.outlet.collects() { None } else { self.alone.watch() },
+            pace: self.threads_pace.as_mut(),
             slower: &mut self.slower,
         };
         let mut outcome = Ok(Flow::Continue);
@@ -206,7 +206,9 @@ impl Engine {
         self.leave_threads(line);
         self.stretch = 1;
         self.alone.go_back(pace);
-        line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
+        if let Some(items) = self.handed_over_alone() {
+            line.outlet.set_batch_size(items);
+        }
     }
 
     /// Leaves the threads, which have nothing to do.

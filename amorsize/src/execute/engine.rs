@@ -12,7 +12,7 @@ use super::observer::Observer;
 use super::pool::Expected;
 use super::state::State;
 use super::workers::{OnThreads, Workers};
-use crate::adapt::alone::{self, Alone, Done};
+use crate::adapt::alone::{self, Alone, Done, ThreadsPace};
 use crate::adapt::situation::Situation;
 use crate::error::Error;
 use crate::error::failure::{Ended, Failure, Payload, discard};
@@ -84,6 +84,8 @@ pub(crate) struct Engine {
     /// Seconds per item of the sample, and of all items that ran on the calling thread alone.
     pub(super) sampled_seconds: f64,
     pub(super) alone: Alone,
+    /// Watches the threads' pace, if the calling thread alone may be faster.
+    pub(super) threads_pace: Option<ThreadsPace>,
     /// The pace of the threads that the run leaves because they are slower.
     pub(super) slower: Option<f64>,
     /// The time at which the run last went on threads, and its seconds in the sink up to then.
@@ -145,6 +147,7 @@ impl Engine {
             measure_at: WARM_START_SECONDS,
             sampled_seconds: 0.0,
             alone: Alone::default(),
+            threads_pace: None,
             slower: None,
             parted: None,
             on_threads: OnThreads::default(),
@@ -343,8 +346,19 @@ impl Engine {
     }
 
     /// True if it has to be found out whether the calling thread alone is faster than threads.
-    pub(super) fn may_be_faster_alone(&self) -> bool {
-        alone::may_be_faster(&self.books.learned, self.result_size, self.measured_by)
+    pub(super) fn may_be_faster_alone(&self, line: &Line<'_>) -> bool {
+        let items_own = line.work.items_own();
+        // No memory of results that are kept is used again.
+        let is_used_again = !line.outlet.collects() || items_own && self.handed_over_alone().is_none();
+        is_used_again && alone::may_be_faster(&self.books.learned, self.result_size, (self.measured_by, items_own))
+    }
+
+    /// The number of results that the calling thread hands over together while it is compared with
+    /// threads. `None` if they come from no allocator.
+    pub(super) fn handed_over_alone(&self) -> Option<usize> {
+        let learned = &self.books.learned;
+        let own = alone::results_own(learned, self.result_size, self.measured_by) || alone::fills_memory(learned);
+        own.then(|| alone::items_at_once(learned))
     }
 
     /// Bytes to expect of one result.
@@ -405,6 +419,7 @@ impl Engine {
             result_size: self.result_size,
             item_bytes: self.item_size as u64,
             items_are_opaque: line.work.items_are_opaque(),
+            items_own: line.work.items_own(),
             hands_over: line.outlet.hands_over(),
         })
     }

@@ -63,17 +63,19 @@ impl Engine {
                 } else {
                     self.spent >= self.decide_at
                 };
-                if is_due && let Some(plan) = self.decide(line)? {
-                    self.plan = Some(plan);
+                if is_due {
+                    if let Some(plan) = self.decide(line)? {
+                        self.plan = Some(plan);
+                    }
+                    // The system was asked for its memory, which is no part of the next call.
+                    self.now = Some(sync::now());
                 }
             }
             if let Some(plan) = self.plan.take_if(|plan| may_overlap && plan.threads() > 1) {
                 let (threads, done) = (plan.threads(), self.done());
                 // The run may stay here for long, to find out if threads are faster.
                 self.start_watch()?;
-                if line.outlet.collects()
-                    || self.alone.begin(self.may_be_faster_alone(), threads, done) == Next::Threads
-                {
+                if self.alone.begin(self.may_be_faster_alone(line), threads, done) == Next::Threads {
                     let sizes = plan.sizes();
                     self.plan = Some(plan);
                     return Ok(Inline::GoParallel(sizes));
@@ -84,7 +86,9 @@ impl Engine {
                         return Ok(Inline::Done(flow));
                     }
                 }
-                line.outlet.set_batch_size(alone::items_at_once(&self.books.learned));
+                if let Some(items) = self.handed_over_alone() {
+                    line.outlet.set_batch_size(items);
+                }
             }
             if line.is_to_flush(true) {
                 let flow = self.flush(line);
@@ -223,7 +227,7 @@ impl Engine {
                 _ => discard(payload),
             }
         }
-        self.stretch = if line.stock.asks.are_single() { 1 } else { self.next_stretch() };
+        self.stretch = if line.stock.asks.are_single() { 1 } else { self.next_stretch(line) };
         match self.pending.take_if(|_| flow != Flow::Stop) {
             // The code that tells resident memory panicked.
             Some(panic) => Err(panic),
@@ -301,7 +305,7 @@ impl Engine {
     /// Items of the next stretch. They come one by one while the sample runs and they are long
     /// enough to be timed. Then stretches grow, but fit the time to the next decision. Few
     /// stretches keep their fixed cost (100 ns each) small.
-    pub(super) fn next_stretch(&self) -> usize {
+    pub(super) fn next_stretch(&self, line: &Line<'_>) -> usize {
         let recent = self.books.learned.recent_seconds();
         if self.books.learned.items < self.options.sample_items() && recent >= TIMED_ALONE.as_secs_f64() {
             return 1;
@@ -312,9 +316,11 @@ impl Engine {
         let until = if self.alone.is_at_it() { CHUNK_SECONDS } else { self.decide_at - self.spent };
         let in_time = until / seconds.max(1e-10);
         let learned = &self.books.learned;
+        let handed_over = self.alone.is_at_it().then(|| self.handed_over_alone()).flatten();
         let most = match alone::fills_memory(learned) {
-            _ if self.alone.is_at_it() => alone::items_at_once(learned),
+            _ if handed_over.is_some() => handed_over.unwrap_or(1),
             true => alone::reused_items(learned),
+            false if line.work.items_own() => alone::OWNING_ITEMS,
             false => 1 << 16,
         };
         // Items that can't be measured, by the time that earlier ones took: the allocator should
@@ -367,5 +373,83 @@ impl Engine {
             line.work.tools.span.planned(&plan);
         }
         Ok(Some(plan))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use crate::system::cores;
+    use crate::system::sync::Clock;
+    use crate::{ByteSize, MemorySource, Report, process_in_batches, with_memory_source};
+    use std::thread;
+    use std::time::Duration;
+
+    /// Runs items that take 0.1 us to come, and `call` to be run.
+    fn run(items: usize, call: impl Fn(usize) -> Duration + Sync) -> Report {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let input = (0..items).inspect(|_| clock.run(Duration::from_nanos(100)));
+        let call = |item: usize| clock.run(call(item));
+        let memory = SlowToTell(clock.clone());
+        with_memory_source(memory, || process_in_batches(call, input).for_each_batch(drop)).unwrap()
+    }
+
+    #[derive(Debug)]
+    struct SlowToTell(Clock);
+
+    impl MemorySource for SlowToTell {
+        fn available(&self) -> Option<ByteSize> {
+            if self.0.is_moved() {
+                self.0.run(Duration::from_millis(1));
+            }
+            Some(ByteSize::gib(64))
+        }
+    }
+
+    #[test]
+    fn the_time_to_read_available_memory_is_no_calls() {
+        let report = run(700, |_| Duration::from_nanos(50));
+        assert_eq!((report.threads(), report.threads_seconds()), (1, 0.0));
+    }
+
+    /// Runs items that own memory, with calls that take longer on other threads. Says for each if
+    /// it ran on the calling one.
+    fn owning(take: impl FnOnce(&mut dyn Iterator<Item = String>, &OwningCall<'_>) -> Vec<(usize, bool)>) -> Vec<bool> {
+        let clock = Clock::standing();
+        let _moved = clock.enter();
+        let caller = thread::current().id();
+        let call = |item: String| {
+            let is_caller = thread::current().id() == caller;
+            clock.run(Duration::from_micros(if is_caller { 10 } else { 12 }));
+            (item.parse::<usize>().unwrap(), is_caller)
+        };
+        let results = take(&mut (0..10_000).map(|item: usize| item.to_string()), &call);
+        assert!(results.iter().map(|&(item, _)| item).eq(0..10_000));
+        results.into_iter().map(|(_, is_caller)| is_caller).collect()
+    }
+
+    type OwningCall<'a> = dyn Fn(String) -> (usize, bool) + Sync + 'a;
+
+    #[test]
+    fn a_run_with_items_that_own_memory_comes_back_from_slower_threads() {
+        let collected = owning(|items, call| {
+            process_in_batches(call, items).threads(2).max_memory("1GiB").collect::<Vec<_>>().unwrap()
+        });
+        // An iterator's run leaves its threads after each batch.
+        let iterated = owning(|items, call| {
+            process_in_batches(call, items).threads(2).max_memory("1GiB").batch_size(50).into_iter().collect()
+        });
+        for made_by_caller in [collected, iterated] {
+            assert!(made_by_caller.contains(&false) && made_by_caller[9_999]);
+        }
+    }
+
+    #[test]
+    fn calls_that_become_slow_go_on_threads() {
+        if cores::usable() < 2 {
+            return println!("skipped, there is one core");
+        }
+        let report = run(1000, |item| Duration::from_micros(if item >= 500 { 500 } else { 0 }));
+        assert!(report.threads() > 1);
     }
 }

@@ -121,6 +121,11 @@ impl Work<'_> {
         !self.tools.tracks && self.facts.items_are_opaque
     }
 
+    /// True if items may own something.
+    pub(crate) fn items_own(&self) -> bool {
+        self.facts.knows_items || self.facts.items_are_opaque
+    }
+
     /// The bytes that the waiting items of a chunk own beside their own size.
     pub(crate) fn items_heap(&self, chunk: &RawChunk) -> u64 {
         if let Some(heap) = chunk.heap {

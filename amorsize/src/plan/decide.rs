@@ -4,7 +4,7 @@ use super::Plan;
 use super::time::climb;
 use crate::adapt::learned::Learned;
 use crate::adapt::situation::Situation;
-use crate::adapt::sizes::{CROSSING_SECONDS, Sizes, handing_in_flight};
+use crate::adapt::sizes::{CROSSING_SECONDS, FREEING_SECONDS, Sizes, handing_in_flight};
 use crate::units::ByteSize;
 
 /// Seconds to start rayon's pool: 237 to 296 us measured on two cores.
@@ -44,7 +44,8 @@ impl Plan {
         let inline = seconds + learned.handling;
         let wanted = wanted_threads(learned, situation);
         let most = wanted.min(situation.remaining.unwrap_or(usize::MAX)).max(1);
-        let crossing = learned.handling + CROSSING_SECONDS + handing_in_flight(situation, most);
+        let freeing = if situation.items_own { FREEING_SECONDS } else { 0.0 };
+        let crossing = learned.handling + CROSSING_SECONDS + freeing + handing_in_flight(situation, most);
         let climbs = wanted > situation.threads;
         // Threads beyond the cores keep them busy and can't do more than that.
         let by_cores = if climbs { learned.waits.on_cores() * seconds / situation.threads as f64 } else { 0.0 };

@@ -36,6 +36,7 @@ pub(crate) fn situation(remaining: Option<usize>) -> Situation {
         result_size: 24,
         item_bytes: 8,
         items_are_opaque: false,
+        items_own: false,
         hands_over: true,
     }
 }
