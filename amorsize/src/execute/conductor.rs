@@ -344,7 +344,8 @@ impl Control {
     pub(crate) fn wait(&self, most: Duration) {
         let state = self.state();
         // Calls may need much memory: wake up often enough to follow its growth.
-        let most = if state.bounds.is_bounded() { most.min(LOOK) } else { most };
+        let often = LOOK.max(Duration::from_secs_f64(state.books.learned.recent_seconds() / 8.0));
+        let most = if state.bounds.is_bounded() { most.min(often) } else { most };
         if !state.caller_is_needed(self.course.limit()) {
             drop(self.caller.wait_timeout(state, most));
         }
