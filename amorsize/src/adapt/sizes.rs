@@ -11,8 +11,8 @@ use crate::system::page_faults::{FAULT_SECONDS, PAGE};
 pub(crate) const CROSSING_SECONDS: f64 = 1.5e-9;
 /// Seconds by which the calling thread takes longer for an item that may own memory if another
 /// thread frees it, with glibc: it gets none of that back for the next ones. Reading lines of 53
-/// bytes took 60 to 100 ns each alone, and 125 to 185 while a second thread counted their spaces. Items
-/// of a `Vec`, allocated before the run, lose less.
+/// bytes took 60 to 100 ns each alone, and 125 to 185 while a second thread counted their spaces.
+/// Items of a `Vec`, allocated before the run, lose less.
 pub(crate) const FREEING_SECONDS: f64 = 80e-9;
 /// Seconds for each byte that is written for the first time. A sample keeps its results, so all are
 /// in fresh pages; a run with a sink that drops them uses the same pages again and again.

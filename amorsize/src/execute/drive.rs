@@ -133,8 +133,7 @@ impl Engine {
         let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
         // The bounds on calls must be known before the first call starts.
         control.look_now();
-        self.threads_pace = self.alone.watch();
-        self.workers = Some(Box::new(Workers { control, threads, asked }));
+        self.workers = Some(Box::new(Workers { control, threads, asked, pace: self.alone.watch() }));
         Ok(true)
     }
 
@@ -143,7 +142,8 @@ impl Engine {
     pub(super) fn on_threads(&mut self, line: &mut Line<'_>) -> Result<Flow, Ended> {
         let Some(workers) = &mut self.workers else { return Ok(Flow::Continue) };
         workers.find_again(&self.options)?;
-        let Workers { control, threads, .. } = &**workers;
+        let Workers { control, threads, pace, .. } = &mut **workers;
+        let control = &*control;
         let base = self.resident.as_mut().filter(|_| self.measured_by == MeasuredBy::Resident);
         let mut conductor = Conductor {
             control,
@@ -158,7 +158,7 @@ impl Engine {
                 looked: sync::now(),
                 ran: process_ran(),
             }),
-            pace: self.threads_pace.as_mut(),
+            pace: pace.as_mut(),
             slower: &mut self.slower,
         };
         let mut outcome = Ok(Flow::Continue);
@@ -206,9 +206,7 @@ impl Engine {
         self.leave_threads(line);
         self.stretch = 1;
         self.alone.go_back(pace);
-        if let Some(items) = self.handed_over_alone() {
-            line.outlet.set_batch_size(items);
-        }
+        self.begin_handing_over_alone(line);
     }
 
     /// Leaves the threads, which have nothing to do.

@@ -12,7 +12,7 @@ use super::observer::Observer;
 use super::pool::Expected;
 use super::state::State;
 use super::workers::{OnThreads, Workers};
-use crate::adapt::alone::{self, Alone, Done, ThreadsPace};
+use crate::adapt::alone::{self, Alone, Done};
 use crate::adapt::situation::Situation;
 use crate::error::Error;
 use crate::error::failure::{Ended, Failure, Payload, discard};
@@ -84,8 +84,6 @@ pub(crate) struct Engine {
     /// Seconds per item of the sample, and of all items that ran on the calling thread alone.
     pub(super) sampled_seconds: f64,
     pub(super) alone: Alone,
-    /// Watches the threads' pace, if the calling thread alone may be faster.
-    pub(super) threads_pace: Option<ThreadsPace>,
     /// The pace of the threads that the run leaves because they are slower.
     pub(super) slower: Option<f64>,
     /// The time at which the run last went on threads, and its seconds in the sink up to then.
@@ -147,7 +145,6 @@ impl Engine {
             measure_at: WARM_START_SECONDS,
             sampled_seconds: 0.0,
             alone: Alone::default(),
-            threads_pace: None,
             slower: None,
             parted: None,
             on_threads: OnThreads::default(),
@@ -359,6 +356,13 @@ impl Engine {
         let learned = &self.books.learned;
         let own = alone::results_own(learned, self.result_size, self.measured_by) || alone::fills_memory(learned);
         own.then(|| alone::items_at_once(learned))
+    }
+
+    /// Has the outlet hand over as few results together.
+    pub(super) fn begin_handing_over_alone(&self, line: &mut Line<'_>) {
+        if let Some(items) = self.handed_over_alone() {
+            line.outlet.set_batch_size(items);
+        }
     }
 
     /// Bytes to expect of one result.

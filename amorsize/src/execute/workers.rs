@@ -2,6 +2,7 @@
 
 use super::control::Control;
 use super::pool::{self, Threads};
+use crate::adapt::alone::ThreadsPace;
 use crate::error::Error;
 use crate::options::Options;
 use crate::report::time_use::TimeUse;
@@ -13,6 +14,9 @@ pub(super) struct Workers {
     pub(super) threads: Threads,
     /// The number of threads that was asked for when they were found.
     pub(super) asked: Option<usize>,
+    /// Watches their pace, if the calling thread alone may be faster. An iterator's run goes on
+    /// watching from batch to batch.
+    pub(super) pace: Option<ThreadsPace>,
 }
 
 impl Workers {
