@@ -232,8 +232,8 @@ impl Engine {
         self.plan.as_ref()
     }
 
-    /// Works out the budget from the memory that is available now, beside the bytes that the run has
-    /// `held` for long.
+    /// Works out the budget from the memory that is available now, beside the bytes that the run
+    /// has `held` for long.
     fn resolve_budget(&mut self, held: ByteSize) -> Result<(), Error> {
         self.ledger.start();
         let mut budget = Budget::resolve(&self.options.limit(), &source::current(), held)?;
@@ -278,8 +278,8 @@ impl Engine {
         }
     }
 
-    /// Holds only the bytes of credit, whatever resident memory told: collected results are about to
-    /// give theirs back.
+    /// Holds only the bytes of credit, whatever resident memory told: collected results are about
+    /// to give theirs back.
     pub(crate) fn hold_credit_alone(&self) {
         if let Some(workers) = &self.workers {
             workers.control.state().unforeseen.set(0);

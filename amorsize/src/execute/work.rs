@@ -33,8 +33,9 @@ impl Tools {
     }
 }
 
-/// Calls between two looks at the clock, if their results own bytes that nobody measures: as many of
-/// them can be far larger than those before. A look takes 30 ns, so for calls of 100 ns 2 % longer.
+/// Calls between two looks at the clock, if their results own bytes that nobody measures. That many
+/// calls can make far larger results than those before. A look takes 30 ns: calls of 100 ns take
+/// 2 % longer.
 pub(super) const UNMEASURED: usize = 16;
 
 /// Everything that a thread needs to run chunks.
