@@ -1,5 +1,6 @@
 //! The kinds of work, and the measurement of one way of one of them in a fresh process.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::thread;
 use std::time::Instant;
@@ -9,7 +10,8 @@ use amorsize_bench::{Heavy, Load, Peak, median, processor_time, work};
 use serde_json::Value;
 
 use crate::small::{self, parse, parse_batched, words, words_batched};
-use crate::users::{self, different_words, different_words_batched, sorted, sorted_batched};
+use crate::users::{self, counts, counts_batched, different_words, different_words_batched};
+use crate::users::{smaller, smaller_batched, sorted, sorted_batched};
 use crate::ways::{Shape, Way, collect, each, warm_up};
 
 pub(crate) struct Row {
@@ -38,6 +40,10 @@ pub(crate) enum Work {
     Lines,
     /// Numbers that are sorted, which go to a sink.
     Sorts,
+    /// Photos that are read and made smaller. The sink compresses them.
+    Photos,
+    /// Texts of which each call counts the words. The sink merges the counts of all.
+    Counts,
     /// Nearly no work, collected many times in a process with its pools already running.
     Trivial,
     /// The same, once, as the first act of a process.
@@ -146,6 +152,20 @@ pub(crate) const ROWS: &[Row] = &[
         grain: 8192,
     },
     Row { name: "sorts", what: "400 sorts of 100,000 numbers, into a sink", work: Work::Sorts, items: 400, grain: 1 },
+    Row {
+        name: "photos",
+        what: "100 photos made smaller, a sink that compresses them",
+        work: Work::Photos,
+        items: 100,
+        grain: 1,
+    },
+    Row {
+        name: "counts",
+        what: "4,000 texts, their words counted in maps, a sink that merges the maps",
+        work: Work::Counts,
+        items: 4000,
+        grain: 1,
+    },
     Row { name: "trivial", what: "1,000 trivial items", work: Work::Trivial, items: 1000, grain: 1000 },
     Row {
         name: "first",
@@ -159,17 +179,18 @@ pub(crate) const ROWS: &[Row] = &[
 
 impl Row {
     pub(crate) fn ways(&self) -> Vec<Way> {
-        let is_sink = matches!(self.work, Work::Sink { .. } | Work::Sorts);
+        let is_sink = matches!(self.work, Work::Sink { .. } | Work::Sorts | Work::Photos | Work::Counts);
         let is_small = self.is_of_small_allocations();
         let is_long = matches!(self.work, Work::Numbers { nanos: 100_000.., .. } | Work::Files);
         // Results for a sink are not collected; and nobody cuts tasks by hand to have rayon collect
-        // all, or has 256 long calls in one. Where the allocator decides, so does the way in which
-        // results are handed over.
+        // all, or has 256 long calls in one. A sink takes its results from an iterator, too; where the
+        // allocator decides, from one that does not work ahead.
         let fits = |way: &Way| match way {
             _ if self.work == Work::Lines => matches!(way, Way::Loop | Way::Pariter) || way.is_ours(),
             Way::Collect => !is_sink,
             Way::RayonChunks => !is_sink && !is_small && !is_long,
-            Way::Iterate => is_small,
+            Way::Iterate => is_sink,
+            Way::IntoIter => is_small,
             _ => true,
         };
         Way::ALL.into_iter().filter(fits).collect()
@@ -267,7 +288,7 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
     let rounds = |nanos: u32| (u64::from(rounds_per_10_us) * u64::from(nanos) / 10_000) as u32;
     let even = match row.work {
         Work::Numbers { heavy, .. } => heavy == Heavy::None,
-        Work::Sink { .. } | Work::Files => false,
+        Work::Sink { .. } | Work::Files | Work::Photos | Work::Counts => false,
         _ => true,
     };
     let shape = Shape { items, grain: row.grain, even };
@@ -284,6 +305,13 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
         Work::Sorts => {
             let sink = |numbers: Vec<u32>| users::hash(&numbers);
             into_sink(way, shape, || sorted_batched(0..items), sorted, sink)
+        }
+        Work::Photos => into_sink(way, shape, || smaller_batched(0..items), smaller, users::compress),
+        Work::Counts => {
+            let texts = &users::texts()[..];
+            let mut all = HashMap::new();
+            let merge = |counts| users::merge(&mut all, counts);
+            into_sink(way, shape, || counts_batched(0..items, texts), |index| counts(index, texts), merge)
         }
         Work::Sink { bytes, nanos, sink_nanos, budget } => {
             let make = &Make { rounds: rounds(nanos), bytes };
@@ -341,7 +369,7 @@ fn into_sink<I: IntoIterator, R: Send, C>(
     shape: Shape,
     run: impl FnOnce() -> Batched<I, R, C>,
     call: impl Fn(usize) -> R + Copy + Send + Sync,
-    number: impl Fn(R) -> u64,
+    mut number: impl FnMut(R) -> u64 + Send,
 ) -> Cost {
     let mut sum = 0u64;
     let mut sink = |result| sum = sum.wrapping_add(number(result));
@@ -352,7 +380,8 @@ fn into_sink<I: IntoIterator, R: Send, C>(
             let given = run().for_each_batch(|batch| batch.into_iter().for_each(&mut sink));
             drop(given.expect("a sink keeps any budget"));
         }
-        Way::Iterate => run().into_iter().for_each(&mut sink),
+        Way::IntoIter => run().into_iter().for_each(&mut sink),
+        Way::Iterate => run().iterate(|results| results.for_each(&mut sink)).expect("a sink keeps any budget"),
         _ => each(way, shape, call, &mut sink),
     });
     black_box(sum);

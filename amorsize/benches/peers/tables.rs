@@ -133,13 +133,14 @@ pub(crate) fn versions() -> String {
 /// The table of all rows: ours, and the best of the others.
 pub(crate) fn summary(all: &[Measured]) -> String {
     let mut text = String::from(
-        "| work | `collect` | `for_each_batch` | best of the others | of what the machine could do | \
+        "| work | `collect` | `for_each_batch` | an iterator | best of the others | of what the machine could do | \
          peak MiB: `collect`, `for_each_batch`, that other one, rayon |\n\
-         | --- | ---: | ---: | --- | ---: | --- |\n",
+         | --- | ---: | ---: | ---: | --- | ---: | --- |\n",
     );
     for measured in all {
-        let ours = |way| {
-            measured.find(way).and_then(|of| measured.ratio(of)).map_or("-".to_owned(), |ratio| number(ratio.median))
+        let ours = |ways: &[Way]| {
+            let measured_way = ways.iter().find_map(|&way| measured.find(way));
+            measured_way.and_then(|of| measured.ratio(of)).map_or("-".to_owned(), |ratio| number(ratio.median))
         };
         let best = measured.best_peer();
         let other = best.map_or("-".to_owned(), |of| {
@@ -153,10 +154,12 @@ pub(crate) fn summary(all: &[Measured]) -> String {
         let other_peak = best.map_or("-".to_owned(), |of| measured.peak(of.way));
         writeln!(
             text,
-            "| {} | {} | {} | {other} | {limit} | {}, {other_peak}, {} |",
+            "| {} | {} | {} | {} | {other} | {limit} | {}, {other_peak}, {} |",
             measured.row.what,
-            ours(Way::Collect),
-            ours(Way::ForEachBatch),
+            ours(&[Way::Collect]),
+            ours(&[Way::ForEachBatch]),
+            // No row has both.
+            ours(&[Way::Iterate, Way::IntoIter]),
             peaks.join(", "),
             measured.peak(Way::Rayon),
         )

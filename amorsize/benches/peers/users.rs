@@ -1,5 +1,5 @@
-//! Work as users have it: files, the lines of one large file, and sorts. Files are made before any
-//! clock starts, and removed with their row.
+//! Work as users have it: files, the lines of one large file, sorts, photos, and counts to merge.
+//! Files are made before any clock starts, and removed with their row.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,6 +11,9 @@ use std::{env, process, thread};
 
 use amorsize::batched;
 use amorsize_bench::work;
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{Rgb, RgbImage};
 
 use crate::rows::{Row, Work};
 use crate::small;
@@ -34,6 +37,9 @@ impl Data {
                 let mut lines = lines.iter().cycle().take(row.items);
                 lines.try_for_each(|line| writeln!(file, "{line}")).and_then(|()| file.flush()).expect("room for it");
             }
+            Work::Photos => (0..PHOTOS)
+                .try_for_each(|index| photo(index).save(data.0.join(photo_name(index))))
+                .expect("room for the photos"),
             _ => {}
         }
         data
@@ -66,15 +72,40 @@ fn text(index: usize) -> String {
     text
 }
 
+type Counts = HashMap<String, u32>;
+
+fn count(text: &str) -> Counts {
+    let mut counts = Counts::new();
+    for word in text.split_whitespace() {
+        *counts.entry(word.to_lowercase()).or_default() += 1;
+    }
+    counts
+}
+
 /// The number of different words in a file.
 #[batched]
 pub(crate) fn different_words(index: usize) -> u64 {
     let text = fs::read_to_string(name(index)).expect("a file of the row");
-    let mut counts: HashMap<String, u32> = HashMap::new();
-    for word in text.split_whitespace() {
-        *counts.entry(word.to_lowercase()).or_default() += 1;
+    count(&text).len() as u64
+}
+
+/// Texts for all items, which take turns.
+pub(crate) fn texts() -> Vec<String> {
+    (0..64).map(text).collect()
+}
+
+/// The words of a text, each with its number.
+#[batched]
+pub(crate) fn counts(index: usize, texts: &[String]) -> Counts {
+    count(&texts[index % texts.len()])
+}
+
+/// Adds the words of a text to those of the texts before it. Gives the number of different words.
+pub(crate) fn merge(all: &mut Counts, counts: Counts) -> u64 {
+    for (word, count) in counts {
+        *all.entry(word).or_default() += count;
     }
-    counts.len() as u64
+    all.len() as u64
 }
 
 const LINES: &str = "lines.txt";
@@ -100,7 +131,7 @@ pub(crate) fn spaces_of_lines(way: Way) -> u64 {
             spaces_batched(lines).for_each_batch(|batch| sum += batch.iter().sum::<u64>()).expect("it fits");
             sum
         }
-        Way::Iterate => spaces_batched(lines).into_iter().sum(),
+        Way::IntoIter => spaces_batched(lines).into_iter().sum(),
         _ => lines.map(spaces).sum(),
     }
 }
@@ -124,4 +155,36 @@ pub(crate) fn hash(numbers: &[u32]) -> u64 {
     let mut hasher = DefaultHasher::new();
     numbers.hash(&mut hasher);
     hasher.finish()
+}
+
+/// Different photos, which take turns as items.
+const PHOTOS: usize = 8;
+
+fn photo_name(index: usize) -> String {
+    format!("{}.jpg", index % PHOTOS)
+}
+
+/// A photo of 1280 x 960 pixels: colours that change slowly, with noise on them.
+fn photo(index: usize) -> RgbImage {
+    let mut state = work(index as u64 * 2, 4);
+    RgbImage::from_fn(1280, 960, |x, y| {
+        state = work(state, 1);
+        let wave = |period: u32| ((x + y * (1 + index as u32)) % period * 200 / period) as u8;
+        let noise = (state >> 60) as u8;
+        Rgb([wave(640) + noise, wave(400) + noise, wave(900) + noise])
+    })
+}
+
+/// A photo, at half its width and height.
+#[batched]
+pub(crate) fn smaller(index: usize) -> RgbImage {
+    let photo = image::open(photo_name(index)).expect("a photo of the row").into_rgb8();
+    imageops::resize(&photo, photo.width() / 2, photo.height() / 2, FilterType::CatmullRom)
+}
+
+/// A sink's work on a photo. Gives the number of bytes.
+pub(crate) fn compress(photo: RgbImage) -> u64 {
+    let mut bytes = Vec::new();
+    photo.write_with_encoder(JpegEncoder::new(&mut bytes)).expect("a Vec takes everything");
+    bytes.len() as u64
 }

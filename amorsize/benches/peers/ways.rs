@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
-/// One way. The last four are `amorsize` itself; `Tenths` shows the cost of a batch.
+/// One way. The last five are `amorsize` itself; `Tenths` shows the cost of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Loop,
@@ -25,13 +25,14 @@ pub(crate) enum Way {
     Crossbeam,
     Collect,
     ForEachBatch,
+    IntoIter,
     Iterate,
     Tenths,
 }
 
 impl Way {
     /// The ways in a table, in its order.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Loop,
         Self::Rayon,
         Self::RayonChunks,
@@ -43,6 +44,7 @@ impl Way {
         Self::Crossbeam,
         Self::Collect,
         Self::ForEachBatch,
+        Self::IntoIter,
         Self::Iterate,
     ];
 
@@ -59,13 +61,14 @@ impl Way {
             Self::Crossbeam => "crossbeam channels by hand",
             Self::Collect => "amorsize `collect`",
             Self::ForEachBatch => "amorsize `for_each_batch`",
-            Self::Iterate => "amorsize as an iterator",
+            Self::IntoIter => "amorsize `into_iter`",
+            Self::Iterate => "amorsize `iterate`",
             Self::Tenths => "amorsize `for_each_batch`, 10 batches",
         }
     }
 
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Collect | Self::ForEachBatch | Self::Iterate | Self::Tenths)
+        matches!(self, Self::Collect | Self::ForEachBatch | Self::IntoIter | Self::Iterate | Self::Tenths)
     }
 
     /// True if all results are there before the first is handed over.
@@ -128,10 +131,13 @@ pub(crate) fn collect<R: Send>(way: Way, shape: Shape, f: impl Fn(usize) -> R + 
         }
         Way::Paralight => paralight(shape, f),
         Way::Scope => scope(shape, f),
-        _ => {
+        Way::RayonBatches | Way::Pariter | Way::Crossbeam => {
             let mut all = Vec::with_capacity(items);
             each(way, shape, f, |result| all.push(result));
             all
+        }
+        Way::Collect | Way::ForEachBatch | Way::IntoIter | Way::Iterate | Way::Tenths => {
+            unreachable!("{} is not a way of this row", way.name())
         }
     }
 }
