@@ -7,6 +7,7 @@ use super::climb::Climb;
 use super::learned::Learned;
 use super::situation::Situation;
 use super::sizes::{BATCH_BYTES, CHUNK_SECONDS, HANDED_SECONDS, Sizes, batch_in_flight, chunk_items, chunk_seconds};
+use super::waits::VARIES;
 use crate::system::thread_time;
 use crate::units::mean::follow;
 
@@ -133,6 +134,12 @@ impl Tuner {
         follow(&mut self.sink_pace, seconds / results as f64);
     }
 
+    /// True if the sink takes longer than the calls would on one thread less.
+    pub(crate) fn is_bound_by_sink(&self, learned: &Learned) -> bool {
+        let others = self.threads() - 1;
+        others > 0 && learned.recent_seconds() < VARIES * self.sink_pace * others as f64
+    }
+
     /// Lets batches grow towards their size, after the sink took one. `ready` further results wait
     /// for it.
     ///
@@ -250,6 +257,20 @@ mod tests {
     fn tuner(sink: f64) -> Tuner {
         let limits = ThreadLimits { level: 2, cores: 2, most: 2, own: false };
         Tuner { sink_pace: sink, ..Tuner::new(limits, 100, (2000, 100)) }
+    }
+
+    #[test]
+    fn a_sink_is_the_bottleneck_if_it_takes_longer_than_the_other_threads_calls() {
+        let (learned, _) = known(2);
+        let is_bound = |threads, sink| {
+            let mut tuner = tuner(sink);
+            tuner.sizes.threads = threads;
+            tuner.is_bound_by_sink(&learned)
+        };
+        // Calls take 10 us. The sink of 3 us is slower than three threads, not than four.
+        assert_eq!([10e-6, 8e-6].map(|sink| is_bound(2, sink)), [true, false]);
+        assert_eq!([4, 5, 3].map(|threads| is_bound(threads, 3.2e-6)), [true, true, false]);
+        assert!(!is_bound(1, 1.0) && !is_bound(64, 0.0));
     }
 
     #[test]

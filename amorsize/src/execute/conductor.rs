@@ -277,9 +277,11 @@ impl Conductor<'_> {
         let (learned, situation) = (&state.books.learned, &state.situation);
         let elapsed = self.before + (now() - self.begun);
         let done = Done::new(elapsed.as_secs_f64(), learned, situation.measured_by);
+        let waiting = state.ledger.results();
+        let waiting = if situation.measured_by.can_tell() { waiting.bytes } else { waiting.results as u64 };
         let owners = (situation.measured_by, situation.items_own);
         let may_be_faster = |_: &f64| may_be_faster(learned, situation.result_size, owners);
-        *self.slower = pace.is_slower(done).filter(may_be_faster);
+        *self.slower = pace.is_slower(done, waiting).filter(may_be_faster);
         drop(state);
         if self.slower.is_some() {
             self.control.end_input();

@@ -395,7 +395,7 @@ impl Control {
         if !state.has_work(limit) || state.lacks_credit(limit) || self.course.is_pausing() {
             return (0, kind);
         }
-        let most = state.tuner.threads().min(state.bounds.calls.max(1));
+        let most = state.tuner.threads().min(state.calling_threads()).min(state.bounds.calls.max(1));
         let free = most.saturating_sub(others + state.jobs);
         // If only one call may run, a job gets it: a calling thread that is one of the threads must
         // not wait for itself.

@@ -313,7 +313,8 @@ impl State {
         let has_work = self.has_work(limit);
         let waiting = if has_work { self.waiting.len() } else { 0 };
         let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
-        (idle.saturating_sub(waiting), why)
+        let spared = self.useful_threads().saturating_sub(self.calling_threads());
+        (idle.saturating_sub(waiting.min(idle.saturating_sub(spared))), why)
     }
 
     /// The number of results that can be handed over.

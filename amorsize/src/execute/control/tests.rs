@@ -1,5 +1,8 @@
 //! How many items are wanted, and when a batch is closed early.
 
+use std::time::Duration;
+
+use super::super::account::Idle;
 use super::*;
 use crate::adapt::learned::{Learned, Stretch};
 use crate::adapt::tuner::ThreadLimits;
@@ -65,4 +68,31 @@ fn a_batch_is_closed_early_only_where_nothing_else_can_go_on() {
     state.input_ended = false;
     state.running = 1;
     assert!(!state.is_full(usize::MAX));
+}
+
+#[test]
+fn a_sink_that_is_slower_than_the_calls_leaves_a_core_to_the_calling_thread() {
+    let types = Types::<u64, u64>::new();
+    let calling = |ready: usize, microseconds: u64| {
+        let control = run(ready);
+        let mut chunk = types.place_of_one();
+        types.put_one(&mut chunk, 0);
+        control.enqueue(chunk, 0, 0.0);
+        let mut state = control.state();
+        state.tuner.sink_took(100, Duration::from_micros(100 * microseconds));
+        let threads = state.calling_threads();
+        (state.running, state.jobs) = (1, 2);
+        assert_eq!(state.idle(usize::MAX), (2 - threads, Idle::NoItems));
+        drop(state);
+        let starts = || control.start_next(Some(ThreadKind::Pool), false).is_some();
+        if threads == 1 {
+            assert!(!starts());
+            // Without any call the sink would get nothing.
+            control.state().running = 0;
+        }
+        assert!(starts());
+        threads
+    };
+    // The calls take 10 us, and a batch has 100 items.
+    assert_eq!([(100, 10), (100, 8), (99, 10), (0, 10)].map(|(ready, pace)| calling(ready, pace)), [1, 2, 2, 2]);
 }
