@@ -42,7 +42,7 @@ pub(crate) enum Work {
     Sorts,
     /// Photos that are read and made smaller. The sink compresses them.
     Photos,
-    /// Texts of which each call counts the words. The sink merges the counts of all.
+    /// Texts. Each call counts the words of one, and the sink merges the counts.
     Counts,
     /// Nearly no work, collected many times in a process with its pools already running.
     Trivial,
@@ -183,10 +183,12 @@ impl Row {
         let is_small = self.is_of_small_allocations();
         let is_long = matches!(self.work, Work::Numbers { nanos: 100_000.., .. } | Work::Files);
         // Results for a sink are not collected; and nobody cuts tasks by hand to have rayon collect
-        // all, or has 256 long calls in one. A sink takes its results from an iterator, too; where the
-        // allocator decides, from one that does not work ahead.
+        // all, or has 256 long calls in one. A sink takes results from an iterator, too: from one
+        // that works ahead, but where the allocator decides from one that does not.
         let fits = |way: &Way| match way {
-            _ if self.work == Work::Lines => matches!(way, Way::Loop | Way::Pariter) || way.is_ours(),
+            _ if self.work == Work::Lines => {
+                matches!(way, Way::Loop | Way::Pariter) || way.is_ours() && *way != Way::Iterate
+            }
             Way::Collect => !is_sink,
             Way::RayonChunks => !is_sink && !is_small && !is_long,
             Way::Iterate => is_sink,
