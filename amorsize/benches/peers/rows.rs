@@ -290,7 +290,7 @@ pub(crate) fn child(row: &Row, way: Way, items: usize, rounds_per_10_us: u32) ->
     let rounds = |nanos: u32| (u64::from(rounds_per_10_us) * u64::from(nanos) / 10_000) as u32;
     let even = match row.work {
         Work::Numbers { heavy, .. } => heavy == Heavy::None,
-        Work::Sink { .. } | Work::Files | Work::Photos | Work::Counts => false,
+        Work::Sink { .. } | Work::Files | Work::Counts => false,
         _ => true,
     };
     let shape = Shape { items, grain: row.grain, even };

@@ -63,21 +63,40 @@ const STAY_SECONDS: f64 = 0.2;
 pub(crate) struct Done {
     pub(crate) seconds: f64,
     pub(crate) made: u64,
+    /// The part of `made` that waits to be handed over.
+    pub(crate) waiting: u64,
+}
+
+/// The work done in a window, by the same measures.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    seconds: f64,
+    made: f64,
+    /// Less than 0 if more was handed over than made.
+    waiting: f64,
 }
 
 impl Done {
     pub(crate) fn new(seconds: f64, learned: &Learned, by: MeasuredBy) -> Self {
-        Self { seconds, made: if by.can_tell() { learned.bytes } else { learned.items as u64 } }
+        Self { seconds, made: if by.can_tell() { learned.bytes } else { learned.items as u64 }, waiting: 0 }
     }
 
     /// The work done since `before`.
-    fn since(self, before: Self) -> Self {
-        Self { seconds: self.seconds - before.seconds, made: self.made.saturating_sub(before.made) }
+    fn since(self, before: Self) -> Passed {
+        Passed {
+            seconds: self.seconds - before.seconds,
+            made: self.made as f64 - before.made as f64,
+            waiting: self.waiting as f64 - before.waiting as f64,
+        }
     }
+}
 
-    /// Seconds per byte or result, or infinity if none was made.
-    fn pace(self) -> f64 {
-        if self.made > 0 { self.seconds / self.made as f64 } else { f64::INFINITY }
+impl Passed {
+    /// Seconds per byte or result, or infinity if none was made. What waits is done but for the
+    /// `sink_part` of its work.
+    fn pace(self, sink_part: f64) -> f64 {
+        let done = self.made - sink_part * self.waiting;
+        if done > 0.0 { self.seconds / done } else { f64::INFINITY }
     }
 }
 
@@ -97,7 +116,7 @@ impl PaceWindow {
     }
 
     /// At the end of a window: the work done in it.
-    fn passed(&mut self, done: Done) -> Option<Done> {
+    fn passed(&mut self, done: Done) -> Option<Passed> {
         let begun = *self.begun.get_or_insert(done.seconds);
         let Some(before) = self.before else {
             // The first chunk of each thread does not count: its memory is not reused yet.
@@ -233,7 +252,7 @@ impl Alone {
                 }
                 // Other programs disturb the fastest part least. If it was too fast to last, the
                 // comparison after the threads shows that.
-                let pace = part.pace().min(self.pace.unwrap_or(f64::INFINITY));
+                let pace = part.pace(0.0).min(self.pace.unwrap_or(f64::INFINITY));
                 self.pace = Some(pace).filter(|pace| pace.is_finite());
                 *left -= 1;
                 if *left > 0 {
@@ -248,7 +267,7 @@ impl Alone {
                 }
             }
             Trial::Comparing { threads, window } => {
-                let Some(pace) = window.passed(done).map(Done::pace) else { return Next::Alone };
+                let Some(pace) = window.passed(done).map(|passed| passed.pace(0.0)) else { return Next::Alone };
                 self.pace = Some(pace);
                 self.times += 1;
                 if VARIES * pace <= *threads {
@@ -274,11 +293,10 @@ impl Alone {
     }
 
     /// Watches a run that goes on threads now, if there is a pace to compare with. Each time that
-    /// threads were slower, the next trial is longer. Handing a result over takes this part of the
-    /// time that making and handing it over take.
-    pub(crate) fn watch(&self, handing_part: f64) -> Option<ThreadsPace> {
+    /// threads were slower, the next trial is longer.
+    pub(crate) fn watch(&self) -> Option<ThreadsPace> {
         let window = PaceWindow::new(f64::from(1u32 << self.times.min(4)));
-        self.pace.map(|alone| ThreadsPace { alone, handing_part, window, was_slower: self.times > 0 })
+        self.pace.map(|alone| ThreadsPace { alone, window, was_slower: self.times > 0 })
     }
 
     /// Goes back to the calling thread, from threads that had the pace `threads`.
@@ -291,8 +309,6 @@ impl Alone {
 #[derive(Debug)]
 pub(crate) struct ThreadsPace {
     alone: f64,
-    /// The part of the work on a result that is to hand it over.
-    handing_part: f64,
     window: PaceWindow,
     /// True if they were slower in the window before, or in an earlier trial.
     was_slower: bool,
@@ -300,17 +316,16 @@ pub(crate) struct ThreadsPace {
 
 impl ThreadsPace {
     /// The threads' pace, if they were slower than the calling thread, in two windows or clearly:
-    /// another program may have had the cores in one. `waiting` is the part of what was made that
-    /// waits to be handed over.
+    /// another program may have had the cores in one. The sink has the `sink_part` of the work on
+    /// an item.
     ///
-    /// That part is not done in full. Calls run ahead of the sink in one window, and in the next
-    /// one the calling thread catches up, with fewer calls beside it. Where calls alone counted, a
-    /// run of 490 ms left its threads in every second process, and took 610 to 750 ms (`cargo bench
-    /// --bench peers -- sink`).
-    pub(crate) fn is_slower(&mut self, done: Done, waiting: u64) -> Option<f64> {
-        let open = (self.handing_part * waiting as f64) as u64;
-        let done = Done { made: done.made.saturating_sub(open), ..done };
-        let pace = self.window.passed(done).map(Done::pace).filter(|pace| pace.is_finite())?;
+    /// So what waits for the sink is not done in full. Calls run ahead of the sink in one window,
+    /// and in the next one the calling thread catches up, with fewer calls beside it. Where calls
+    /// alone counted, a run of 490 ms left its threads in every second process, and took 610 to 750
+    /// ms (`cargo bench --bench peers -- sink`).
+    pub(crate) fn is_slower(&mut self, done: Done, sink_part: f64) -> Option<f64> {
+        let passed = self.window.passed(done)?;
+        let pace = Some(passed.pace(sink_part)).filter(|pace| pace.is_finite())?;
         let is_slower = pace > VARIES * self.alone;
         let was_slower = std::mem::replace(&mut self.was_slower, is_slower);
         (is_slower && was_slower || pace > CLEARLY * self.alone).then_some(pace)
@@ -370,7 +385,7 @@ mod tests {
         assert!(may_be_faster(&learned(0.1e-6, 24), 24, (MeasuredBy::DeepSize, true)));
         let mut alone = Alone::default();
         assert_eq!(alone.begin(false, 2, Done::default()), Next::Threads);
-        assert!(alone.watch(0.0).is_none() && !alone.is_at_it());
+        assert!(alone.watch().is_none() && !alone.is_at_it());
     }
 
     #[test]
@@ -395,7 +410,7 @@ mod tests {
                 assert_eq!(caller.alone.after_stretch(caller.done), next);
             }
         }
-        let pace = caller.alone.watch(0.0).unwrap().alone;
+        let pace = caller.alone.watch().unwrap().alone;
         assert!((pace * MIB as f64 - 12e-6).abs() < 1e-9);
         // One trial is enough.
         assert_eq!(begin(&mut caller), Next::Threads);
@@ -408,25 +423,25 @@ mod tests {
         assert_eq!(caller.alone.begin(true, 2, caller.done), Next::Alone);
         let alone = caller.goes_on(12e-6, MIB, 1_000_000) as f64 * 12e-6;
         assert!((alone - 0.2).abs() < 5e-3, "{alone}");
-        assert_eq!(caller.alone.watch(0.0).unwrap().window.longer, 1.0);
+        assert_eq!(caller.alone.watch().unwrap().window.longer, 1.0);
     }
 
     #[test]
     fn threads_are_slower_only_over_a_whole_window() {
         let alone = Alone { pace: Some(12e-6 / MIB as f64), ..Alone::default() };
-        let at = |milliseconds: u64, bytes| Done { seconds: milliseconds as f64 / 1e3, made: bytes };
-        let mut slow = alone.watch(0.0).unwrap();
-        assert_eq!(slow.is_slower(at(0, 0), 0), None);
-        assert_eq!(slow.is_slower(at(2, 10 * MIB), 0), None);
-        assert_eq!(slow.is_slower(at(5, 80 * MIB), 0), None);
-        let pace = slow.is_slower(at(7, 135 * MIB), 0).unwrap();
+        let at = |milliseconds: u64, bytes| Done { seconds: milliseconds as f64 / 1e3, made: bytes, waiting: 0 };
+        let mut slow = alone.watch().unwrap();
+        assert_eq!(slow.is_slower(at(0, 0), 0.0), None);
+        assert_eq!(slow.is_slower(at(2, 10 * MIB), 0.0), None);
+        assert_eq!(slow.is_slower(at(5, 80 * MIB), 0.0), None);
+        let pace = slow.is_slower(at(7, 135 * MIB), 0.0).unwrap();
         assert!((pace * MIB as f64 - 40e-6).abs() < 1e-9);
 
-        let mut without = alone.watch(0.0).unwrap();
-        assert_eq!([0, 2, 7, 12].map(|time| without.is_slower(at(time, 0), 0)), [None; 4]);
+        let mut without = alone.watch().unwrap();
+        assert_eq!([0, 2, 7, 12].map(|time| without.is_slower(at(time, 0), 0.0)), [None; 4]);
 
-        let mut fast = alone.watch(0.0).unwrap();
-        let seen = [0, 2, 7, 12, 17].map(|time| fast.is_slower(at(time, 90 * MIB * time), 0));
+        let mut fast = alone.watch().unwrap();
+        let seen = [0, 2, 7, 12, 17].map(|time| fast.is_slower(at(time, 90 * MIB * time), 0.0));
         assert_eq!(seen, [None; 5]);
     }
 
@@ -435,10 +450,10 @@ mod tests {
         let mut alone = Alone { pace: Some(12e-6 / MIB as f64), ..Alone::default() };
         // 300 MiB in 6 ms are 20 us each, and 600 are 10 us.
         let windows = |alone: &Alone, made: [u64; 4]| {
-            let (mut pace, mut done) = (alone.watch(0.0).unwrap(), Done::default());
+            let (mut pace, mut done) = (alone.watch().unwrap(), Done::default());
             let mut pass = |seconds: f64, made: u64| {
-                done = Done { seconds: done.seconds + seconds, made: done.made + made * MIB };
-                pace.is_slower(done, 0).is_some()
+                done = Done { seconds: done.seconds + seconds, made: done.made + made * MIB, waiting: 0 };
+                pace.is_slower(done, 0.0).is_some()
             };
             assert!(!pass(0.0, 0) && !pass(12e-3, 600));
             made.map(|made| pass(24e-3, 4 * made))
@@ -453,10 +468,10 @@ mod tests {
     fn threads_that_catch_up_with_a_sink_are_not_slower() {
         // Making 1 MiB takes 6 us, and so does handing it over.
         let alone = Alone { pace: Some(12e-6 / MIB as f64), ..Alone::default() };
-        let mut pace = alone.watch(0.5).unwrap();
+        let mut pace = alone.watch().unwrap();
         let mut is_slower = |milliseconds: u64, made: u64, waiting: u64| {
-            let done = Done { seconds: milliseconds as f64 / 1e3, made: made * MIB };
-            pace.is_slower(done, waiting * MIB).is_some()
+            let done = Done { seconds: milliseconds as f64 / 1e3, made: made * MIB, waiting: waiting * MIB };
+            pace.is_slower(done, 0.5).is_some()
         };
         // Two threads make results. Then one hands them over, and the other waits for items.
         assert!(!is_slower(0, 0, 0) && !is_slower(4, 1200, 1200) && !is_slower(15, 4800, 4800));
@@ -476,7 +491,7 @@ mod tests {
         caller.alone.go_back(40e-6 / MIB as f64);
         assert!((stays(&mut caller) - 0.407).abs() < 5e-3);
         // Threads also get longer to show their pace.
-        assert_eq!(caller.alone.watch(0.0).unwrap().window.longer, 4.0);
+        assert_eq!(caller.alone.watch().unwrap().window.longer, 4.0);
     }
 
     #[test]

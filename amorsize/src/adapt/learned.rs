@@ -328,11 +328,6 @@ impl Learned {
         self.recent_seconds
     }
 
-    /// The part that taking an item in and handing its result over have of its time.
-    pub(crate) fn handing_part(&self) -> f64 {
-        self.handling / (self.handling + self.recent_seconds).max(f64::MIN_POSITIVE)
-    }
-
     /// Bytes to take credit for, per item.
     pub(crate) fn expected_bytes(&self) -> u64 {
         self.expected_bytes.ceil() as u64

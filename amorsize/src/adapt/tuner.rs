@@ -134,10 +134,15 @@ impl Tuner {
         follow(&mut self.sink_pace, seconds / results as f64);
     }
 
-    /// True if the sink takes longer than the calls would on one thread less.
-    pub(crate) fn is_bound_by_sink(&self, learned: &Learned) -> bool {
-        let others = self.threads() - 1;
-        others > 0 && learned.recent_seconds() < VARIES * self.sink_pace * others as f64
+    /// True if the sink takes about as long as the calls would on `others` threads, or longer. By
+    /// clocks alone, a sink that takes as long would be slower at times and faster at others.
+    pub(crate) fn is_bound_by_sink(&self, learned: &Learned, others: usize) -> bool {
+        learned.recent_seconds() < VARIES * self.sink_pace * others as f64
+    }
+
+    /// The sink's part of the work on an item, which takes `input` seconds to get.
+    pub(crate) fn sink_part(&self, learned: &Learned, input: f64) -> f64 {
+        self.sink_pace / (self.sink_pace + learned.recent_seconds() + input).max(f64::MIN_POSITIVE)
     }
 
     /// Lets batches grow towards their size, after the sink took one. `ready` further results wait
@@ -260,17 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_is_the_bottleneck_if_it_takes_longer_than_the_other_threads_calls() {
+    fn a_sink_is_the_bottleneck_if_it_takes_as_long_as_the_other_threads_calls() {
+        // Calls take 10 us.
         let (learned, _) = known(2);
-        let is_bound = |threads, sink| {
-            let mut tuner = tuner(sink);
-            tuner.sizes.threads = threads;
-            tuner.is_bound_by_sink(&learned)
-        };
-        // Calls take 10 us. The sink of 3 us is slower than three threads, not than four.
-        assert_eq!([10e-6, 8e-6].map(|sink| is_bound(2, sink)), [true, false]);
-        assert_eq!([4, 5, 3].map(|threads| is_bound(threads, 3.2e-6)), [true, true, false]);
-        assert!(!is_bound(1, 1.0) && !is_bound(64, 0.0));
+        let is_bound = |others, sink| tuner(sink).is_bound_by_sink(&learned, others);
+        assert_eq!([11e-6, 10e-6, 8e-6].map(|sink| is_bound(1, sink)), [true, true, false]);
+        assert_eq!([4, 3, 2].map(|others| is_bound(others, 3.2e-6)), [true, true, false]);
+        assert!(!is_bound(0, 1.0) && !is_bound(64, 0.0));
+
+        let part = |sink, input| tuner(sink).sink_part(&learned, input);
+        assert_eq!([part(0.0, 0.0), part(10e-6, 0.0), part(10e-6, 20e-6)], [0.0, 0.5, 0.25]);
     }
 
     #[test]

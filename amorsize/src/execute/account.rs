@@ -18,6 +18,8 @@ pub(crate) enum Idle {
     NoCredit,
     /// No chunk waits, and there may be more items.
     NoItems,
+    /// Chunks wait, but the calling thread has its core for the sink.
+    Spared,
     /// No item is left to start.
     Ended,
 }
@@ -92,7 +94,7 @@ impl Account {
     }
 
     /// Books the time since the last change. In that time `idle` of `threads` threads had nothing
-    /// to run, and no chunk waited for them.
+    /// to run, and no chunk waited that they could start.
     pub(crate) fn book(
         &mut self,
         now: Instant,
@@ -121,6 +123,7 @@ impl Account {
                 waited.sink += idle * in_sink;
                 waited.input += idle * in_input;
             }
+            Idle::Spared => waited.sink += idle * passed,
             // Once nothing runs, the remaining results wait for the sink alone.
             Idle::Ended => {
                 let for_sink = if idle >= threads { in_sink } else { 0.0 };
@@ -134,6 +137,16 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_is_spared_for_the_sink_waits_for_it() {
+        let begun = Instant::now();
+        let (sink, input) = (Stopwatch::new(begun), Stopwatch::new(begun));
+        let mut account = Account::default();
+        account.begin(begun);
+        account.book(begun + Duration::from_millis(4), (1, 2), Idle::Spared, &sink, &input);
+        assert_eq!((account.waited.sink, account.waited.total), (4e-3, 8e-3));
+    }
 
     #[test]
     fn idle_threads_are_booked_by_what_the_caller_does() {

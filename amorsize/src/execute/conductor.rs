@@ -123,7 +123,7 @@ impl Conductor<'_> {
                 if line.work.tools.interrupts.now().is_some() {
                     break;
                 }
-                self.look_whether_slower();
+                self.look_whether_slower(line);
             }
             self.control.look();
             if let Some(interrupt) = line.work.tools.interrupts.now() {
@@ -146,7 +146,7 @@ impl Conductor<'_> {
                 continue;
             }
             self.feed(line, self.control.most_pulls(), start_job);
-            self.look_whether_slower();
+            self.look_whether_slower(line);
             let fed = line.ended() || self.control.course.has_end() || self.slower.is_some();
             if fed && self.control.is_drained() {
                 if self.slower.is_some() && !line.ended() {
@@ -271,17 +271,19 @@ impl Conductor<'_> {
     }
 
     /// Takes no further items if the calling thread alone would be faster.
-    fn look_whether_slower(&mut self) {
+    fn look_whether_slower(&mut self, line: &Line<'_>) {
         let Some(pace) = self.pace.as_deref_mut().filter(|_| self.slower.is_none()) else { return };
         let state = self.control.state();
         let (learned, situation) = (&state.books.learned, &state.situation);
         let elapsed = self.before + (now() - self.begun);
-        let done = Done::new(elapsed.as_secs_f64(), learned, situation.measured_by);
         let waiting = state.ledger.results();
         let waiting = if situation.measured_by.can_tell() { waiting.bytes } else { waiting.results as u64 };
+        let done = Done { waiting, ..Done::new(elapsed.as_secs_f64(), learned, situation.measured_by) };
+        // Results that were restored may wait, but were not made.
+        let sink_part = if line.stock.resumes { 0.0 } else { state.tuner.sink_part(learned, state.input_pace) };
         let owners = (situation.measured_by, situation.items_own);
         let may_be_faster = |_: &f64| may_be_faster(learned, situation.result_size, owners);
-        *self.slower = pace.is_slower(done, waiting).filter(may_be_faster);
+        *self.slower = pace.is_slower(done, sink_part).filter(may_be_faster);
         drop(state);
         if self.slower.is_some() {
             self.control.end_input();

@@ -258,14 +258,14 @@ impl Control {
         let given = self.ledger.handed_over().since(before);
         if given.results > 0 {
             let mut state = self.state();
-            let ready = state.ready();
-            let State { tuner, books, .. } = &mut *state;
-            tuner.sink_took(given.results, ended - begun);
-            tuner.grow_batches(ready, &books.learned);
             // The results held their credit for all of that time.
             state.given_back = given.bytes;
             self.book(&mut state, ended);
             state.given_back = 0;
+            let ready = state.ready();
+            let State { tuner, books, .. } = &mut *state;
+            tuner.sink_took(given.results, ended - begun);
+            tuner.grow_batches(ready, &books.learned);
         }
     }
 
@@ -395,8 +395,8 @@ impl Control {
         if !state.has_work(limit) || state.lacks_credit(limit) || self.course.is_pausing() {
             return (0, kind);
         }
-        let most = state.tuner.threads().min(state.calling_threads()).min(state.bounds.calls.max(1));
-        let free = most.saturating_sub(others + state.jobs);
+        let most = state.tuner.threads().min(state.bounds.calls.max(1)).saturating_sub(others);
+        let free = most.min(state.threads_for_calls()).saturating_sub(state.jobs);
         // If only one call may run, a job gets it: a calling thread that is one of the threads must
         // not wait for itself.
         let is_first = state.running == 0 && state.jobs == 0;

@@ -128,15 +128,12 @@ impl Engine {
         line.outlet.set_batch_size(first_batch.min(batch_items));
         let observer = Some(std::mem::take(&mut self.observer));
         self.parted = Some((self.elapsed_now(), line.outlet.sink_seconds()));
-        // Results that are collected are never handed over.
-        let handing_part = if line.outlet.collects() { 0.0 } else { self.books.learned.handing_part() };
-        let pace = self.alone.watch(handing_part);
         let books = std::mem::take(&mut self.books);
         let batches = (batch_items, first_batch);
         let control = Control::new(situation, limits, books, ledger, batches, self.ordered, observer);
         // The bounds on calls must be known before the first call starts.
         control.look_now();
-        self.workers = Some(Box::new(Workers { control, threads, asked, pace }));
+        self.workers = Some(Box::new(Workers { control, threads, asked, pace: self.alone.watch() }));
         Ok(true)
     }
 

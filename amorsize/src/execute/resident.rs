@@ -100,13 +100,16 @@ impl State {
         self.tuner.threads().min(self.busy_threads)
     }
 
-    /// Threads that may start calls. A calling thread whose sink is slower than the calls gets a
-    /// core for itself while it has a batch to go on with: there is no other thread that could do
-    /// its work. With a sink of 10 us for calls of 10 us, a run on 2 cores took 507 ms and takes
-    /// 475 (`cargo bench --bench peers -- sink`).
-    pub(super) fn calling_threads(&self) -> usize {
-        let spares_one = self.ready() >= self.tuner.batch_now() && self.tuner.is_bound_by_sink(&self.books.learned);
-        (self.useful_threads() - usize::from(spares_one)).max(1)
+    /// Threads that may start calls. One less while the sink is the slower half and has a batch to
+    /// go on with: no other thread can do the calling thread's work, which should have a core. That
+    /// thread comes back when the calling thread leaves the sink. With a sink of 10 us for calls of
+    /// 10 us, a run on 2 cores took 507 ms and takes 475 (`cargo bench --bench peers -- sink`).
+    pub(super) fn threads_for_calls(&self) -> usize {
+        let threads = self.useful_threads();
+        let others = threads.saturating_sub(1);
+        let spares_one =
+            self.tuner.is_bound_by_sink(&self.books.learned, others) && self.ready() >= self.tuner.batch_now();
+        if spares_one { others.max(1) } else { threads }
     }
 
     /// Credit for the working memory of one more call, beside `results`, with `free` bytes free. A

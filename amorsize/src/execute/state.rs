@@ -303,7 +303,7 @@ impl State {
         self.tuner.items_meanwhile(&self.books.learned, &self.situation, fitting)
     }
 
-    /// The number of threads that have nothing to run and no chunk waiting for them, and the
+    /// The number of threads that have nothing to run and no chunk that they may start, and the
     /// reason.
     pub(super) fn idle(&self, limit: usize) -> (usize, Idle) {
         let idle = self.useful_threads().saturating_sub(self.running);
@@ -312,9 +312,14 @@ impl State {
         }
         let has_work = self.has_work(limit);
         let waiting = if has_work { self.waiting.len() } else { 0 };
+        let without = idle.saturating_sub(waiting);
+        // Chunks wait, and not all threads may start one.
+        let spared = if idle > without { self.useful_threads().saturating_sub(self.threads_for_calls()) } else { 0 };
+        if spared > without {
+            return (spared, Idle::Spared);
+        }
         let why = if !has_work && (self.input_ended || limit != usize::MAX) { Idle::Ended } else { Idle::NoItems };
-        let spared = self.useful_threads().saturating_sub(self.calling_threads());
-        (idle.saturating_sub(waiting.min(idle.saturating_sub(spared))), why)
+        (without, why)
     }
 
     /// The number of results that can be handed over.

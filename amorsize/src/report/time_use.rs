@@ -73,7 +73,8 @@ impl TimeUse {
     }
 
     /// Seconds that threads waited for the sink: it had not taken the results that fill the budget,
-    /// or it kept the calling thread from pulling items.
+    /// it kept the calling thread from pulling items, or it had a core for itself as it is slower
+    /// than the calls.
     #[must_use]
     pub fn sink(&self) -> f64 {
         self.sink

@@ -75,15 +75,25 @@ fn a_sink_that_is_slower_than_the_calls_leaves_a_core_to_the_calling_thread() {
     let types = Types::<u64, u64>::new();
     let calling = |ready: usize, microseconds: u64| {
         let control = run(ready);
+        control.state().books.next = 100 + ready;
         let mut chunk = types.place_of_one();
         types.put_one(&mut chunk, 0);
         control.enqueue(chunk, 0, 0.0);
         let mut state = control.state();
         state.tuner.sink_took(100, Duration::from_micros(100 * microseconds));
-        let threads = state.calling_threads();
+        let threads = state.threads_for_calls();
         (state.running, state.jobs) = (1, 2);
-        assert_eq!(state.idle(usize::MAX), (2 - threads, Idle::NoItems));
+        let idle = if threads == 1 { (1, Idle::Spared) } else { (0, Idle::NoItems) };
+        assert_eq!(state.idle(usize::MAX), idle);
         drop(state);
+        // A job for each of them. A calling thread that joins in is another thread.
+        let jobs = |others, jobs| {
+            control.state().jobs = jobs;
+            let jobs = control.jobs_to_start(others).0;
+            control.state().jobs = 2;
+            jobs
+        };
+        assert_eq!([jobs(0, 0), jobs(0, 1), jobs(1, 0), jobs(1, 1)], [1, threads - 1, 1, 0]);
         let starts = || control.start_next(Some(ThreadKind::Pool), false).is_some();
         if threads == 1 {
             assert!(!starts());
