@@ -143,5 +143,5 @@ fn write(arguments: &Arguments, all: &[Measured], costs: &str) {
     arguments.write("peers", &format!("{summary}\n{}\n\n{}", wrap(&small), wrap(&how)));
     let details: String = all.iter().map(tables::details).map(|row| row + "\n").collect();
     let costs = format!("### What each costs beyond the work\n\n{costs}");
-    arguments.write_into("amorsize/benches/FIGURES.md", "peers", &format!("{}\n\n{details}{costs}", wrap(&how)));
+    arguments.write_into("amorsize/benches/peers/FIGURES.md", "peers", &format!("{}\n\n{details}{costs}", wrap(&how)));
 }
