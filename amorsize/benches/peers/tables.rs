@@ -138,10 +138,11 @@ pub(crate) fn summary(all: &[Measured]) -> String {
          | --- | ---: | ---: | ---: | --- | ---: | --- |\n",
     );
     for measured in all {
-        let ours = |ways: &[Way]| {
-            let measured_way = ways.iter().find_map(|&way| measured.find(way));
-            measured_way.and_then(|of| measured.ratio(of)).map_or("-".to_owned(), |ratio| number(ratio.median))
+        let ours = |of: Option<&OfWay>| {
+            of.and_then(|of| measured.ratio(of)).map_or("-".to_owned(), |ratio| number(ratio.median))
         };
+        // No row has both.
+        let iterator = measured.find(Way::Iterate).or_else(|| measured.find(Way::IntoIter));
         let best = measured.best_peer();
         let other = best.map_or("-".to_owned(), |of| {
             let ratio = measured.ratio(of).map_or(f64::NAN, |ratio| ratio.median);
@@ -156,10 +157,9 @@ pub(crate) fn summary(all: &[Measured]) -> String {
             text,
             "| {} | {} | {} | {} | {other} | {limit} | {}, {other_peak}, {} |",
             measured.row.what,
-            ours(&[Way::Collect]),
-            ours(&[Way::ForEachBatch]),
-            // No row has both.
-            ours(&[Way::Iterate, Way::IntoIter]),
+            ours(measured.find(Way::Collect)),
+            ours(measured.find(Way::ForEachBatch)),
+            ours(iterator),
             peaks.join(", "),
             measured.peak(Way::Rayon),
         )

@@ -132,7 +132,8 @@ pub(crate) fn spaces_of_lines(way: Way) -> u64 {
             sum
         }
         Way::IntoIter => spaces_batched(lines).into_iter().sum(),
-        _ => lines.map(spaces).sum(),
+        Way::Loop => lines.map(spaces).sum(),
+        _ => way.is_not_of_this_row(),
     }
 }
 

@@ -71,6 +71,11 @@ impl Way {
         matches!(self, Self::Collect | Self::ForEachBatch | Self::IntoIter | Self::Iterate | Self::Tenths)
     }
 
+    /// Ends a process that was asked for a way that its row does not have.
+    pub(crate) fn is_not_of_this_row(self) -> ! {
+        unreachable!("{} is not a way of this row", self.name())
+    }
+
     /// True if all results are there before the first is handed over.
     pub(crate) fn holds_all(self) -> bool {
         matches!(self, Self::Rayon | Self::RayonChunks | Self::Orx | Self::Paralight | Self::Scope | Self::Collect)
@@ -136,9 +141,7 @@ pub(crate) fn collect<R: Send>(way: Way, shape: Shape, f: impl Fn(usize) -> R + 
             each(way, shape, f, |result| all.push(result));
             all
         }
-        Way::Collect | Way::ForEachBatch | Way::IntoIter | Way::Iterate | Way::Tenths => {
-            unreachable!("{} is not a way of this row", way.name())
-        }
+        Way::Collect | Way::ForEachBatch | Way::IntoIter | Way::Iterate | Way::Tenths => way.is_not_of_this_row(),
     }
 }
 

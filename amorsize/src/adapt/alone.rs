@@ -14,6 +14,7 @@
 use super::learned::Learned;
 use super::sizes::{CHUNK_SECONDS, FRESH_BYTE};
 use super::waits::{VARIES, WINDOW};
+use crate::memory::budget::Counted;
 use crate::system::page_faults::PAGE;
 use crate::units::measured_by::MeasuredBy;
 
@@ -67,36 +68,20 @@ pub(crate) struct Done {
     pub(crate) waiting: u64,
 }
 
-/// The work done in a window, by the same measures.
-#[derive(Clone, Copy, Debug)]
-struct Passed {
-    seconds: f64,
-    made: f64,
-    /// Less than 0 if more was handed over than made.
-    waiting: f64,
-}
-
 impl Done {
-    pub(crate) fn new(seconds: f64, learned: &Learned, by: MeasuredBy) -> Self {
-        Self { seconds, made: if by.can_tell() { learned.bytes } else { learned.items as u64 }, waiting: 0 }
+    /// Results that are `waiting` were made, and not handed over.
+    pub(crate) fn new(seconds: f64, learned: &Learned, waiting: Counted, by: MeasuredBy) -> Self {
+        let measure = |bytes, results: usize| if by.can_tell() { bytes } else { results as u64 };
+        let made = measure(learned.bytes, learned.items);
+        Self { seconds, made, waiting: measure(waiting.bytes, waiting.results) }
     }
 
-    /// The work done since `before`.
-    fn since(self, before: Self) -> Passed {
-        Passed {
-            seconds: self.seconds - before.seconds,
-            made: self.made as f64 - before.made as f64,
-            waiting: self.waiting as f64 - before.waiting as f64,
-        }
-    }
-}
-
-impl Passed {
-    /// Seconds per byte or result, or infinity if none was made. What waits is done but for the
-    /// `sink_part` of its work.
-    fn pace(self, sink_part: f64) -> f64 {
-        let done = self.made - sink_part * self.waiting;
-        if done > 0.0 { self.seconds / done } else { f64::INFINITY }
+    /// Seconds per byte or result since `before`, or infinity if none was made. What waits is done
+    /// but for the `sink_part` of its work.
+    fn pace_since(self, before: Self, sink_part: f64) -> f64 {
+        let made = self.made as f64 - before.made as f64;
+        let done = made - sink_part * (self.waiting as f64 - before.waiting as f64);
+        if done > 0.0 { (self.seconds - before.seconds) / done } else { f64::INFINITY }
     }
 }
 
@@ -115,8 +100,8 @@ impl PaceWindow {
         Self { longer, begun: None, before: None }
     }
 
-    /// At the end of a window: the work done in it.
-    fn passed(&mut self, done: Done) -> Option<Passed> {
+    /// At the end of a window: the pace in it.
+    fn passed(&mut self, done: Done, sink_part: f64) -> Option<f64> {
         let begun = *self.begun.get_or_insert(done.seconds);
         let Some(before) = self.before else {
             // The first chunk of each thread does not count: its memory is not reused yet.
@@ -129,7 +114,7 @@ impl PaceWindow {
             return None;
         }
         self.before = Some(done);
-        Some(done.since(before))
+        Some(done.pace_since(before, sink_part))
     }
 }
 
@@ -190,7 +175,7 @@ pub(crate) fn fills_memory(learned: &Learned) -> bool {
 /// are so short that finding out takes no longer than a chunk. Results that own nothing beside
 /// their `own_size` come from no allocator, and fill a page only if they are as large. Items that
 /// may own memory were allocated on the calling thread, and others would free them.
-pub(crate) fn may_be_faster(learned: &Learned, own_size: usize, (by, items_own): (MeasuredBy, bool)) -> bool {
+pub(crate) fn may_be_faster(learned: &Learned, own_size: usize, by: MeasuredBy, items_own: bool) -> bool {
     let bytes = learned.expected_bytes();
     let is_short = f64::from(PARTS) * learned.recent_seconds() <= CHUNK_SECONDS;
     let come_from_allocator = items_own || results_own(learned, own_size, by) || bytes >= PAGE;
@@ -246,13 +231,12 @@ impl Alone {
         match &mut self.trial {
             Trial::Undecided | Trial::OnThreads => {}
             Trial::Learning { left, before, threads } => {
-                let part = done.since(*before);
-                if part.seconds < PART_SECONDS {
+                if done.seconds - before.seconds < PART_SECONDS {
                     return Next::Alone;
                 }
                 // Other programs disturb the fastest part least. If it was too fast to last, the
                 // comparison after the threads shows that.
-                let pace = part.pace(0.0).min(self.pace.unwrap_or(f64::INFINITY));
+                let pace = done.pace_since(*before, 0.0).min(self.pace.unwrap_or(f64::INFINITY));
                 self.pace = Some(pace).filter(|pace| pace.is_finite());
                 *left -= 1;
                 if *left > 0 {
@@ -267,7 +251,7 @@ impl Alone {
                 }
             }
             Trial::Comparing { threads, window } => {
-                let Some(pace) = window.passed(done).map(|passed| passed.pace(0.0)) else { return Next::Alone };
+                let Some(pace) = window.passed(done, 0.0) else { return Next::Alone };
                 self.pace = Some(pace);
                 self.times += 1;
                 if VARIES * pace <= *threads {
@@ -324,8 +308,7 @@ impl ThreadsPace {
     /// alone counted, a run of 490 ms left its threads in every second process, and took 610 to 750
     /// ms (`cargo bench --bench peers -- sink`).
     pub(crate) fn is_slower(&mut self, done: Done, sink_part: f64) -> Option<f64> {
-        let passed = self.window.passed(done)?;
-        let pace = Some(passed.pace(sink_part)).filter(|pace| pace.is_finite())?;
+        let pace = self.window.passed(done, sink_part).filter(|pace| pace.is_finite())?;
         let is_slower = pace > VARIES * self.alone;
         let was_slower = std::mem::replace(&mut self.was_slower, is_slower);
         (is_slower && was_slower || pace > CLEARLY * self.alone).then_some(pace)
@@ -373,16 +356,16 @@ mod tests {
 
     #[test]
     fn calls_that_fill_memory_are_tried_and_short_ones_whose_results_own_some() {
-        let are_tried = |seconds, bytes| may_be_faster(&learned(seconds, bytes), 24, (MeasuredBy::DeepSize, false));
+        let are_tried = |seconds, bytes| may_be_faster(&learned(seconds, bytes), 24, MeasuredBy::DeepSize, false);
         assert!(are_tried(0.5e-3, MIB) && are_tried(12e-6, MIB) && are_tried(8e-3, 16 * MIB));
         // A parsed document, and a line of words.
         assert!(are_tried(40e-6, 9000) && are_tried(0.5e-6, 430));
         assert!(!are_tried(3e-3, MIB) && !are_tried(3e-3, 9000) && !are_tried(0.1, 64 * MIB));
         assert!(!are_tried(10e-9, 24) && !are_tried(0.1e-3, 24));
         // A closure's result, of which nothing is seen where memory is used again.
-        assert!(may_be_faster(&learned(12e-6, 24), 24, (MeasuredBy::Resident, false)));
+        assert!(may_be_faster(&learned(12e-6, 24), 24, MeasuredBy::Resident, false));
         // A line, of which a number is left.
-        assert!(may_be_faster(&learned(0.1e-6, 24), 24, (MeasuredBy::DeepSize, true)));
+        assert!(may_be_faster(&learned(0.1e-6, 24), 24, MeasuredBy::DeepSize, true));
         let mut alone = Alone::default();
         assert_eq!(alone.begin(false, 2, Done::default()), Next::Threads);
         assert!(alone.watch().is_none() && !alone.is_at_it());

@@ -276,13 +276,11 @@ impl Conductor<'_> {
         let state = self.control.state();
         let (learned, situation) = (&state.books.learned, &state.situation);
         let elapsed = self.before + (now() - self.begun);
-        let waiting = state.ledger.results();
-        let waiting = if situation.measured_by.can_tell() { waiting.bytes } else { waiting.results as u64 };
-        let done = Done { waiting, ..Done::new(elapsed.as_secs_f64(), learned, situation.measured_by) };
+        let done = Done::new(elapsed.as_secs_f64(), learned, state.ledger.results(), situation.measured_by);
         // Results that were restored may wait, but were not made.
         let sink_part = if line.stock.resumes { 0.0 } else { state.tuner.sink_part(learned, state.input_pace) };
-        let owners = (situation.measured_by, situation.items_own);
-        let may_be_faster = |_: &f64| may_be_faster(learned, situation.result_size, owners);
+        let may_be_faster =
+            |_: &f64| may_be_faster(learned, situation.result_size, situation.measured_by, situation.items_own);
         *self.slower = pace.is_slower(done, sink_part).filter(may_be_faster);
         drop(state);
         if self.slower.is_some() {

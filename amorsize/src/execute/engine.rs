@@ -17,7 +17,7 @@ use crate::adapt::situation::Situation;
 use crate::error::Error;
 use crate::error::failure::{Ended, Failure, Payload, discard};
 use crate::error::outcome::Failures;
-use crate::memory::budget::{Budget, Ledger};
+use crate::memory::budget::{Budget, Counted, Ledger};
 use crate::memory::deep_size::features::Unasked;
 use crate::memory::max_memory::Limit;
 use crate::memory::source;
@@ -339,7 +339,7 @@ impl Engine {
 
     /// The work that the run has done, by the time that the calling thread spent.
     pub(super) fn done(&self) -> Done {
-        Done::new(self.spent, &self.books.learned, self.measured_by)
+        Done::new(self.spent, &self.books.learned, Counted::default(), self.measured_by)
     }
 
     /// True if it has to be found out whether the calling thread alone is faster than threads.
@@ -347,7 +347,7 @@ impl Engine {
         let items_own = line.work.items_own();
         // No memory of results that are kept is used again.
         let is_used_again = !line.outlet.collects() || items_own && self.handed_over_alone().is_none();
-        is_used_again && alone::may_be_faster(&self.books.learned, self.result_size, (self.measured_by, items_own))
+        is_used_again && alone::may_be_faster(&self.books.learned, self.result_size, self.measured_by, items_own)
     }
 
     /// The number of results that the calling thread hands over together while it is compared with

@@ -63,7 +63,7 @@ impl Control {
         if self.course.is_pausing() || !state.has_work(self.course.limit()) {
             return None;
         }
-        if !forced && (!state.bounds.allows(state.running) || state.running >= state.threads_for_calls().max(1)) {
+        if !forced && (!state.bounds.allows(state.running) || state.running >= state.threads_for_calls()) {
             return None;
         }
         let (start, chunk) = state.waiting.first()?;

@@ -106,10 +106,10 @@ impl State {
     /// 10 us, a run on 2 cores took 507 ms and takes 475 (`cargo bench --bench peers -- sink`).
     pub(super) fn threads_for_calls(&self) -> usize {
         let threads = self.useful_threads();
-        let others = threads.saturating_sub(1);
+        // No sink is slower than the calls on no threads, so at least one is left.
         let spares_one =
-            self.tuner.is_bound_by_sink(&self.books.learned, others) && self.ready() >= self.tuner.batch_now();
-        if spares_one { others.max(1) } else { threads }
+            self.tuner.is_bound_by_sink(&self.books.learned, threads - 1) && self.ready() >= self.tuner.batch_now();
+        threads - usize::from(spares_one)
     }
 
     /// Credit for the working memory of one more call, beside `results`, with `free` bytes free. A

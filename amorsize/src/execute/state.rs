@@ -314,7 +314,7 @@ impl State {
         let waiting = if has_work { self.waiting.len() } else { 0 };
         let without = idle.saturating_sub(waiting);
         // Chunks wait, and not all threads may start one.
-        let spared = if idle > without { self.useful_threads().saturating_sub(self.threads_for_calls()) } else { 0 };
+        let spared = if idle > without { self.useful_threads() - self.threads_for_calls() } else { 0 };
         if spared > without {
             return (spared, Idle::Spared);
         }

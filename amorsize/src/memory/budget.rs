@@ -86,7 +86,7 @@ impl Tally {
 }
 
 /// A number of results, and their bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) results: usize,
     pub(crate) bytes: u64,
